@@ -1,0 +1,180 @@
+//! One life of one child: the place where every actor is started, and the adapter from our trait to `ractor`'s.
+//!
+//! The one idea: everything that an actor owns is dropped in the actor's own task, before its end is known: the state
+//! lies in the [`Host`] and not in `ractor`'s state, which would travel to the supervisor's queue when the actor is
+//! killed and die there, some time after its successor has started.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use ractor::{ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use thiserror::Error;
+
+use crate::ctx::panic_text;
+use crate::directory::{ActorState, Life, Presence};
+use crate::mailbox::{ActorStats, Envelope, Mailbox};
+use crate::spec::{Body, ChildSpec};
+use crate::supervisor::{Shape, Supervisor};
+use crate::{Actor, Ctx, Failure, Handle};
+
+/// Why a child did not start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub(crate) struct NotStarted(pub(crate) String);
+
+/// What a new life is given.
+pub(crate) struct ChildCtx {
+    pub(crate) parent: ActorCell,
+    pub(crate) life: Life,
+}
+
+impl ChildCtx {
+    /// Starts an actor of ours. Every worker of every tree comes through here.
+    pub(crate) async fn spawn<A: Actor>(self, actor: A, handle: Handle<A::Msg>) -> Result<(), NotStarted> {
+        let Self { parent, life } = self;
+        let name = life.record.name.clone();
+        launch(&parent, name, Host { actor, inner: Mutex::new(None), port: Port::new(handle), life }).await
+    }
+
+    async fn spawn_supervisor(self, shape: Shape) -> Result<(), NotStarted> {
+        let Self { parent, life } = self;
+        let name = life.record.name.clone();
+        launch(&parent, name, Supervisor::new(shape, life)).await
+    }
+}
+
+impl ChildSpec {
+    /// Starts one life and waits until it is up. A panic on the way is a failed start.
+    /// Boxed by name: a supervisor's start contains the start of its children.
+    pub(crate) fn start(&self, ctx: ChildCtx) -> BoxFuture<'static, Result<(), NotStarted>> {
+        let starting = match &self.body {
+            Body::Worker(start) => start(ctx),
+            Body::Supervisor(tree) => ctx.spawn_supervisor(Shape::Fixed(Arc::clone(tree))).boxed(),
+            Body::Dynamic(shape) => ctx.spawn_supervisor(Shape::Dynamic(Arc::clone(shape))).boxed(),
+        };
+        let panicked = |panic: Box<dyn Any + Send>| Err(NotStarted(panic_text(&*panic)));
+        AssertUnwindSafe(starting).catch_unwind().map(move |started| started.unwrap_or_else(panicked)).boxed()
+    }
+}
+
+async fn launch<R: ractor::Actor<Arguments = ()>>(
+    parent: &ActorCell,
+    name: String,
+    actor: R,
+) -> Result<(), NotStarted> {
+    match parent.spawn_linked(Some(name), actor, ()).await {
+        Ok((_actor, _task)) => Ok(()),
+        Err(SpawnErr::StartupFailed(why)) => Err(NotStarted(why.to_string())),
+        Err(other) => Err(NotStarted(other.to_string())),
+    }
+}
+
+/// The end of a handle that lies in one incarnation: bound when it is up, unbound with it.
+pub(crate) struct Port<M: Send + 'static> {
+    pub(crate) handle: Handle<M>,
+    pub(crate) stats: Arc<ActorStats>,
+    bound: OnceLock<Arc<Mailbox<M>>>,
+}
+
+impl<M: Send + 'static> Port<M> {
+    pub(crate) fn new(handle: Handle<M>) -> Self {
+        let stats = Arc::new(ActorStats::new(handle.capacity()));
+        Self { handle, stats, bound: OnceLock::new() }
+    }
+
+    pub(crate) fn open(&self, actor: ActorRef<Envelope<M>>) {
+        self.bound.get_or_init(|| self.handle.bind(Mailbox::new(actor, Arc::clone(&self.stats))));
+    }
+}
+
+impl<M: Send + 'static> Drop for Port<M> {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.bound.get() {
+            self.handle.unbind(mailbox);
+        }
+    }
+}
+
+/// An actor of ours as `ractor` sees it. The fields are dropped in this order.
+struct Host<A: Actor> {
+    port: Port<A::Msg>,
+    actor: A,
+    /// Interior mutability, not sharing: only the actor's own task comes here, and takes the content out while it works.
+    inner: Mutex<Option<Box<Inner<A>>>>,
+    life: Life,
+}
+
+struct Inner<A: Actor> {
+    state: A::State,
+    ctx: Ctx<A::Msg>,
+}
+
+impl<A: Actor> Host<A> {
+    fn take(&self) -> Option<Box<Inner<A>>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, inner: Box<Inner<A>>) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(inner);
+    }
+}
+
+impl<A: Actor> ractor::Actor for Host<A> {
+    type Msg = Envelope<A::Msg>;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, (): ()) -> Result<(), ActorProcessingErr> {
+        let (cell, stats) = (myself.get_cell(), Arc::clone(&self.port.stats));
+        self.life.enter(Presence { cell, stats, commands: None });
+        let record = &self.life.record;
+        let ctx = Ctx::new(myself.clone(), record.path.clone(), record.incarnation);
+        let state = self.actor.start(&ctx).await.map_err(crash)?;
+        self.put(Box::new(Inner { state, ctx }));
+        record.set_state(ActorState::Running);
+        self.port.open(myself);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        envelope: Self::Msg,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let mut inner = self.take().expect("put back after every message, and an error ends the actor");
+        if let Some(msg) = inner.ctx.accept(self.port.stats.open(envelope)).map_err(crash)? {
+            let Inner { state, ctx } = &mut *inner;
+            self.actor.handle(ctx, msg, state).await.map_err(crash)?;
+        }
+        self.put(inner);
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        if let Some(mut inner) = self.take() {
+            self.life.record.set_state(ActorState::Stopping);
+            let Inner { state, ctx } = &mut *inner;
+            self.actor.stop(ctx, state).await;
+            ctx.end_tasks().await;
+        }
+        Ok(())
+    }
+
+    /// A worker has no children, and `ractor`'s default would stop it with them.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Self::Msg>,
+        _: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+fn crash(failure: Failure) -> ActorProcessingErr {
+    failure.to_string().into()
+}

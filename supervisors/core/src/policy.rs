@@ -1,0 +1,353 @@
+//! The rules of supervision: what a supervisor does about what happened.
+//!
+//! The one idea: [`Policy::step`] takes an event and returns the one thing to do next; the shell does it and reports
+//! back with the next event. While a `Start` or a `Terminate` is unconfirmed nothing else is decided, so the order of
+//! starts and terminations is the order of confirmations. No clock (`now` is an argument), no tokio, no `ractor`.
+//! The rules are those of OTP's `supervisor.erl`; where they surprise, the comment says so.
+
+mod window;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::window::Window;
+use crate::Exit;
+use crate::spec::{AutoShutdown, Intensity, Restart, Strategy};
+
+/// Names a child within one life of its supervisor. Rises with the start order; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ChildKey(pub(crate) u64);
+
+/// What the rules need to know of a child.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildRules {
+    pub(crate) id: Arc<str>,
+    pub(crate) restart: Restart,
+    pub(crate) significant: bool,
+}
+
+/// What the rules need to know of the supervisor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: Intensity,
+    pub(crate) auto_shutdown: AutoShutdown,
+    /// Children are added on demand, forgotten at their end and terminated all at once.
+    pub(crate) dynamic: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Start all children.
+    Init,
+    /// Start a child that was added.
+    Spawn(ChildKey),
+    /// End one child, on request.
+    End(ChildKey),
+    /// A child ended by itself.
+    Exited { key: ChildKey, incarnation: u64, exit: Exit },
+    /// The retry asked for by [`Action::Retry`] is due.
+    Retry { key: ChildKey, incarnation: u64 },
+    /// End all children, then the supervisor.
+    Shutdown,
+    /// Confirms [`Action::Start`].
+    Started,
+    /// Confirms [`Action::Start`]: it did not work, and why.
+    StartFailed(String),
+    /// Confirms [`Action::Terminate`].
+    Terminated,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start this life of the child; confirm by `Started` or `StartFailed`.
+    Start { key: ChildKey, incarnation: u64 },
+    /// End these children, all at the same time; confirm by `Terminated`.
+    Terminate(Vec<ChildKey>),
+    /// Come back with `Retry`, after everything that waits already.
+    Retry { key: ChildKey, incarnation: u64 },
+    /// End the supervisor. No child is alive.
+    Exit(Exit),
+    /// Nothing to do until the next event.
+    Rest,
+}
+
+/// A child as the rules see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Not started, or ended for good; the spec is kept.
+    Down,
+    Up,
+    /// Its restart failed and is tried again.
+    Restarting,
+}
+
+struct Child {
+    rules: ChildRules,
+    life: Life,
+    incarnation: u64,
+    /// Why the last attempt to restart it failed.
+    trouble: String,
+}
+
+/// The state of one supervisor's life.
+pub(crate) struct Policy {
+    rules: Rules,
+    window: Window,
+    children: BTreeMap<ChildKey, Child>,
+    n_keys: u64,
+    births: u64,
+    purpose: Purpose,
+    plan: VecDeque<Step>,
+    unconfirmed: Option<Step>,
+}
+
+/// What a failed start means depends on what it was for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Init,
+    Spawn,
+    Restart,
+    End,
+}
+
+enum Step {
+    Terminate(Vec<ChildKey>),
+    Start(ChildKey),
+    Exit(Exit),
+}
+
+impl Policy {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            window: Window::new(rules.intensity),
+            children: BTreeMap::new(),
+            n_keys: 0,
+            births: 0,
+            purpose: Purpose::Init,
+            plan: VecDeque::new(),
+            unconfirmed: None,
+        }
+    }
+
+    /// Adds a child at the end of the start order, not started yet.
+    pub(crate) fn add(&mut self, rules: ChildRules) -> ChildKey {
+        self.n_keys += 1;
+        let key = ChildKey(self.n_keys);
+        self.children.insert(key, Child { rules, life: Life::Down, incarnation: 0, trouble: String::new() });
+        key
+    }
+
+    /// Takes what happened and returns what to do next. Events that do not fit are ignored: confirmations of nothing,
+    /// events of an earlier life, and anything but the confirmation while an action is unconfirmed.
+    pub(crate) fn step(&mut self, event: Event, now: Instant) -> Action {
+        match (self.unconfirmed.take(), event) {
+            (None, event) => self.decide(event, now),
+            (Some(Step::Start(key)), Event::Started) => {
+                self.set(key, Life::Up);
+                self.next()
+            }
+            (Some(Step::Start(key)), Event::StartFailed(why)) => self.on_start_failed(key, &why),
+            (Some(Step::Terminate(keys)), Event::Terminated) => {
+                keys.into_iter().for_each(|key| self.settle(key));
+                self.next()
+            }
+            (unconfirmed, _) => {
+                self.unconfirmed = unconfirmed;
+                Action::Rest
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, key: ChildKey) -> bool {
+        self.children.contains_key(&key)
+    }
+
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.children.values().any(|child| &*child.rules.id == id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Returns how many restarts the current window holds.
+    pub(crate) fn restarts_in_window(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Returns the children in start order.
+    pub(crate) fn children(&self) -> impl Iterator<Item = (ChildKey, Life)> {
+        self.children.iter().map(|(key, child)| (*key, child.life))
+    }
+
+    fn decide(&mut self, event: Event, now: Instant) -> Action {
+        match event {
+            Event::Init => self.pursue(Purpose::Init, self.children.keys().copied().map(Step::Start).collect()),
+            Event::Spawn(key) => self.pursue(Purpose::Spawn, [Step::Start(key)].into()),
+            Event::End(key) => self.pursue(Purpose::End, [Step::Terminate(vec![key])].into()),
+            Event::Exited { key, incarnation, exit } => self.on_exited(key, incarnation, &exit, now),
+            Event::Retry { key, incarnation } => self.on_retry(key, incarnation, now),
+            Event::Shutdown => self.wind_down(Exit::Shutdown),
+            Event::Started | Event::StartFailed(_) | Event::Terminated => Action::Rest,
+        }
+    }
+
+    fn on_exited(&mut self, key: ChildKey, incarnation: u64, exit: &Exit, now: Instant) -> Action {
+        let Some(child) = self.children.get_mut(&key) else { return Action::Rest };
+        if child.life != Life::Up || child.incarnation != incarnation {
+            return Action::Rest;
+        }
+        child.life = Life::Down;
+        let again = match child.rules.restart {
+            Restart::Permanent => true,
+            Restart::Transient => exit.is_abnormal(),
+            Restart::Temporary => false,
+        };
+        if again {
+            return self.restart(key, &exit.to_string(), now);
+        }
+        let significant = child.rules.significant;
+        self.settle(key);
+        if significant && self.auto_shutdown_is_due() { self.wind_down(Exit::Shutdown) } else { Action::Rest }
+    }
+
+    fn on_retry(&mut self, key: ChildKey, incarnation: u64, now: Instant) -> Action {
+        match self.children.get(&key) {
+            Some(child) if child.life == Life::Restarting && child.incarnation == incarnation => {
+                let why = format!("could not be restarted: {}", child.trouble);
+                self.restart(key, &why, now)
+            }
+            _ => Action::Rest,
+        }
+    }
+
+    fn on_start_failed(&mut self, key: ChildKey, why: &str) -> Action {
+        let Some(child) = self.children.get_mut(&key) else { return self.next() };
+        match self.purpose {
+            Purpose::Init => {
+                let line = format!("child {:?} could not start: {why}", child.rules.id);
+                self.wind_down(Exit::Crashed(line))
+            }
+            Purpose::Spawn | Purpose::End => {
+                self.children.remove(&key);
+                self.next()
+            }
+            // Siblings of the same sweep that come later stay down: the retry sweeps again, from this child on.
+            Purpose::Restart => {
+                child.life = Life::Restarting;
+                why.clone_into(&mut child.trouble);
+                let incarnation = child.incarnation;
+                self.plan.clear();
+                Action::Retry { key, incarnation }
+            }
+        }
+    }
+
+    fn restart(&mut self, key: ChildKey, why: &str, now: Instant) -> Action {
+        if !self.window.admit(now) {
+            return self.wind_down(Exit::GaveUp(self.last_words(key, why)));
+        }
+        let swept: Vec<ChildKey> = match self.rules.strategy {
+            Strategy::OneForOne => vec![key],
+            Strategy::OneForAll => self.children.keys().copied().collect(),
+            Strategy::RestForOne => self.children.range(key..).map(|(key, _)| *key).collect(),
+        };
+        let ends = swept.iter().rev().filter(|other| **other != key).map(|other| Step::Terminate(vec![*other]));
+        // A transient child that had ended for good comes back with the sweep, a temporary one does not (OTP).
+        let starts = swept.iter().filter(|key| self.children[key].rules.restart != Restart::Temporary);
+        let plan = ends.chain(starts.map(|key| Step::Start(*key))).collect();
+        self.pursue(Purpose::Restart, plan)
+    }
+
+    /// Ends all children in reverse start order, then the supervisor.
+    fn wind_down(&mut self, exit: Exit) -> Action {
+        let keys: Vec<ChildKey> = self.children.keys().rev().copied().collect();
+        let ends: Vec<Step> = if self.rules.dynamic {
+            vec![Step::Terminate(keys)]
+        } else {
+            keys.into_iter().map(|key| Step::Terminate(vec![key])).collect()
+        };
+        self.pursue(Purpose::End, ends.into_iter().chain([Step::Exit(exit)]).collect())
+    }
+
+    fn pursue(&mut self, purpose: Purpose, plan: VecDeque<Step>) -> Action {
+        self.purpose = purpose;
+        self.plan = plan;
+        self.next()
+    }
+
+    fn next(&mut self) -> Action {
+        while let Some(step) = self.plan.pop_front() {
+            match step {
+                Step::Exit(exit) => return Action::Exit(exit),
+                Step::Start(key) => {
+                    if let Some(incarnation) = self.give_birth(key) {
+                        self.unconfirmed = Some(Step::Start(key));
+                        return Action::Start { key, incarnation };
+                    }
+                }
+                Step::Terminate(keys) => {
+                    let (up, down): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| self.is_up(*key));
+                    down.into_iter().for_each(|key| self.settle(key));
+                    if !up.is_empty() {
+                        self.unconfirmed = Some(Step::Terminate(up.clone()));
+                        return Action::Terminate(up);
+                    }
+                }
+            }
+        }
+        Action::Rest
+    }
+
+    /// Returns the number of the child's next life, or nothing for a child that is gone or up.
+    fn give_birth(&mut self, key: ChildKey) -> Option<u64> {
+        let child = self.children.get_mut(&key).filter(|child| child.life != Life::Up)?;
+        // Ids of dynamic children come back, and a new child must not be taken for an old one.
+        self.births += 1;
+        child.incarnation = if self.rules.dynamic { self.births } else { child.incarnation + 1 };
+        Some(child.incarnation)
+    }
+
+    /// Marks a child as ended for good and forgets it if its spec is not kept.
+    fn settle(&mut self, key: ChildKey) {
+        let Some(child) = self.children.get_mut(&key) else { return };
+        child.life = Life::Down;
+        if child.rules.restart == Restart::Temporary || self.rules.dynamic {
+            self.children.remove(&key);
+        }
+    }
+
+    fn set(&mut self, key: ChildKey, life: Life) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.life = life;
+        }
+    }
+
+    fn is_up(&self, key: ChildKey) -> bool {
+        self.children.get(&key).is_some_and(|child| child.life == Life::Up)
+    }
+
+    fn auto_shutdown_is_due(&self) -> bool {
+        match self.rules.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => {
+                !self.children.values().any(|child| child.rules.significant && child.life != Life::Down)
+            }
+        }
+    }
+
+    fn last_words(&self, key: ChildKey, why: &str) -> String {
+        let id = self.children.get(&key).map_or("?", |child| &*child.rules.id);
+        let Intensity { max, within } = self.rules.intensity;
+        format!("child {id:?} {why}; failure {} within {within:?}, {max} allowed", max.saturating_add(1))
+    }
+}

@@ -1,0 +1,290 @@
+//! Trees as data: what is started, in which order, and what happens when it ends.
+//!
+//! The one idea: a tree is drawn, checked, started and tested from the same value, and nothing about restarts is
+//! written anywhere else. The words and their defaults are those of OTP's `supervisor`; `policy` gives them
+//! their meaning.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::child::{ChildCtx, NotStarted};
+use crate::directory::Kind;
+use crate::dynamic::{Dynamic, DynamicShape};
+use crate::{Actor, Handle};
+
+/// How long a worker may take to stop, unless its spec says otherwise.
+pub const WORKER_SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long a worker may take to start, unless its spec says otherwise.
+pub const WORKER_START: Duration = Duration::from_secs(30);
+
+/// Which siblings share the fate of a child that is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// None: only the child itself is restarted.
+    OneForOne,
+    /// All: they are terminated in reverse start order, then all are started.
+    OneForAll,
+    /// Those started after it, in the same way.
+    RestForOne,
+}
+
+/// After which exits a child is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// After any exit.
+    Permanent,
+    /// After an abnormal exit.
+    Transient,
+    /// Never, not even when a sibling's death ended it. Its spec goes with it.
+    Temporary,
+}
+
+/// How a child is terminated. Whatever is left after a kill and [`KILL_GRACE`](crate::KILL_GRACE) is abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Killed at once; it cannot clean up.
+    BrutalKill,
+    /// Asked to stop, and killed when the time is over.
+    Timeout(Duration),
+    /// Asked to stop, and waited for. For supervisors, which bound their own children.
+    Infinity,
+}
+
+/// How many restarts within how long a supervisor performs; one more, and it gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intensity {
+    /// Restarts allowed in any window; 0 means that the first failure is fatal.
+    pub max: u32,
+    /// The length of the window.
+    pub within: Duration,
+}
+
+/// Whether a supervisor ends when its significant children have ended by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoShutdown {
+    /// It does not.
+    #[default]
+    Never,
+    /// It does when one of them has ended.
+    AnySignificant,
+    /// It does when the last of them has ended.
+    AllSignificant,
+}
+
+/// A supervisor and its children, in start order. They are terminated in reverse.
+#[derive(Clone, Debug)]
+pub struct TreeSpec {
+    pub strategy: Strategy,
+    pub intensity: Intensity,
+    pub auto_shutdown: AutoShutdown,
+    pub children: Vec<ChildSpec>,
+}
+
+impl TreeSpec {
+    /// Makes a supervisor without children that never shuts itself down.
+    pub fn new(strategy: Strategy, intensity: Intensity) -> Self {
+        Self { strategy, intensity, auto_shutdown: AutoShutdown::Never, children: Vec::new() }
+    }
+
+    /// Adds a child, started after those added before.
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// Replaces the rule for significant children.
+    pub fn auto_shutdown(self, auto_shutdown: AutoShutdown) -> Self {
+        Self { auto_shutdown, ..self }
+    }
+}
+
+/// One child of a supervisor: how it is started, stopped and restarted.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub(crate) id: Arc<str>,
+    pub(crate) body: Body,
+    pub(crate) restart: Restart,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) significant: bool,
+    pub(crate) start_timeout: Option<Duration>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Body {
+    Worker(StartWorker),
+    Supervisor(Arc<TreeSpec>),
+    Dynamic(Arc<DynamicShape>),
+}
+
+pub(crate) type StartWorker =
+    Arc<dyn Fn(ChildCtx) -> BoxFuture<'static, Result<(), NotStarted>> + Send + Sync>;
+
+impl ChildSpec {
+    /// Describes an actor. `make` is called for every incarnation; `handle` is pointed at each of them.
+    pub fn worker<A: Actor>(
+        id: impl Into<String>,
+        handle: &Handle<A::Msg>,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let (handle, make) = (handle.clone(), Arc::new(make));
+        let start: StartWorker = Arc::new(move |ctx| {
+            let (handle, make) = (handle.clone(), Arc::clone(&make));
+            Box::pin(async move { ctx.spawn(make(), handle).await })
+        });
+        let defaults = (Shutdown::Timeout(WORKER_SHUTDOWN), Some(WORKER_START));
+        Self::new(id.into(), Body::Worker(start), defaults)
+    }
+
+    /// Describes a supervisor with a fixed list of children.
+    pub fn supervisor(id: impl Into<String>, tree: TreeSpec) -> Self {
+        Self::new(id.into(), Body::Supervisor(Arc::new(tree)), (Shutdown::Infinity, None))
+    }
+
+    /// Describes a supervisor whose children are started on demand.
+    pub fn dynamic<Args: Send + 'static>(id: impl Into<String>, spec: DynamicSpec<Args>) -> Self {
+        Self::new(id.into(), Body::Dynamic(Arc::new(spec.into_shape())), (Shutdown::Infinity, None))
+    }
+
+    fn new(id: String, body: Body, (shutdown, start_timeout): (Shutdown, Option<Duration>)) -> Self {
+        Self { id: id.into(), body, restart: Restart::Permanent, shutdown, significant: false, start_timeout }
+    }
+
+    /// Replaces the restart rule. The default is permanent.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { restart, ..self }
+    }
+
+    /// Replaces how it is terminated. The default is [`WORKER_SHUTDOWN`], and infinity for supervisors.
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    /// Lets the end of this child end its supervisor, as its [`AutoShutdown`] says.
+    pub fn significant(self) -> Self {
+        Self { significant: true, ..self }
+    }
+
+    /// Limits how long a start may take. The default is [`WORKER_START`]; a supervisor has no limit of its own.
+    pub fn start_timeout(self, limit: Duration) -> Self {
+        Self { start_timeout: Some(limit), ..self }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.body {
+            Body::Worker(_) => Kind::Worker,
+            Body::Supervisor(_) => Kind::Supervisor,
+            Body::Dynamic(_) => Kind::Dynamic,
+        }
+    }
+
+    /// Refuses what cannot mean anything, for this child and all below it.
+    pub(crate) fn check(&self, parent: AutoShutdown) -> Result<(), SpecError> {
+        let id = || self.id.to_string();
+        if self.id.is_empty() || self.id.contains(['/', '#']) {
+            return Err(SpecError::BadId { id: id() });
+        }
+        if self.significant && self.restart == Restart::Permanent {
+            return Err(SpecError::SignificantPermanent { id: id() });
+        }
+        if self.significant && parent == AutoShutdown::Never {
+            return Err(SpecError::SignificantInVain { id: id() });
+        }
+        match &self.body {
+            Body::Worker(_) => Ok(()),
+            Body::Supervisor(tree) => tree.check(&self.id),
+            Body::Dynamic(shape) if shape.max_children == 0 => Err(SpecError::NoRoom { id: id() }),
+            Body::Dynamic(shape) => shape.intensity.check(&self.id),
+        }
+    }
+}
+
+impl TreeSpec {
+    fn check(&self, id: &str) -> Result<(), SpecError> {
+        self.intensity.check(id)?;
+        let mut seen = HashSet::with_capacity(self.children.len());
+        for child in &self.children {
+            child.check(self.auto_shutdown)?;
+            if !seen.insert(&child.id) {
+                return Err(SpecError::DuplicateId { id: child.id.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Intensity {
+    fn check(&self, id: &str) -> Result<(), SpecError> {
+        if self.within.is_zero() { Err(SpecError::NoWindow { id: id.to_owned() }) } else { Ok(()) }
+    }
+}
+
+/// Why a spec cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SpecError {
+    #[error("two children of one supervisor have the id {id:?}")]
+    DuplicateId { id: String },
+    #[error("child id {id:?} is empty or contains '/' or '#'")]
+    BadId { id: String },
+    #[error("child {id:?} is significant and permanent: it would never end by itself")]
+    SignificantPermanent { id: String },
+    #[error("child {id:?} is significant, but its supervisor never shuts itself down")]
+    SignificantInVain { id: String },
+    #[error("supervisor {id:?} counts restarts within no time at all")]
+    NoWindow { id: String },
+    #[error("dynamic supervisor {id:?} has room for no child")]
+    NoRoom { id: String },
+}
+
+/// A supervisor whose children are started on demand, all from one template. They are restarted one by one and
+/// terminated all at the same time.
+pub struct DynamicSpec<Args> {
+    /// The way to start children. Belongs to exactly one spec.
+    pub handle: Dynamic<Args>,
+    /// More are refused with `Full`.
+    pub max_children: usize,
+    pub intensity: Intensity,
+    /// Makes the spec of one child: a worker or a whole tree.
+    pub template: Arc<dyn Fn(Args) -> ChildSpec + Send + Sync>,
+    /// Makes a child for the drawing only; it is never started.
+    pub example: Option<Arc<dyn Fn() -> ChildSpec + Send + Sync>>,
+}
+
+impl<Args: Send + 'static> DynamicSpec<Args> {
+    /// Makes a spec without an example.
+    pub fn new(
+        handle: &Dynamic<Args>,
+        max_children: usize,
+        intensity: Intensity,
+        template: impl Fn(Args) -> ChildSpec + Send + Sync + 'static,
+    ) -> Self {
+        Self { handle: handle.clone(), max_children, intensity, template: Arc::new(template), example: None }
+    }
+
+    /// Draws the template by an example, which is made when the tree is drawn and never started.
+    pub fn drawn_as(self, example: impl Fn() -> ChildSpec + Send + Sync + 'static) -> Self {
+        Self { example: Some(Arc::new(example)), ..self }
+    }
+
+    fn into_shape(self) -> DynamicShape {
+        self.handle.use_template(self.template);
+        DynamicShape {
+            commands: self.handle.commands().clone(),
+            n_children: self.handle.counter(),
+            max_children: self.max_children,
+            intensity: self.intensity,
+            example: self.example,
+        }
+    }
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::draw::draw_child(self))
+    }
+}
+

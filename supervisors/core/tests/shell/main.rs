@@ -1,0 +1,15 @@
+//! The shell against real actors, in paused time: what the rules say is what happens.
+//!
+//! Each case starts a tree of `Probe`s, which write their starts and stops into one log, and does something to them.
+//! The rules themselves are checked in `src/policy/`; here it is order, time, messages and what is left behind.
+
+mod abandoned;
+mod ctx;
+mod directory;
+mod dynamic;
+mod failing;
+mod handles;
+mod nested;
+mod probe;
+mod stopping;
+mod strategies;
