@@ -120,8 +120,8 @@ impl Upload {
 
     /// Verifies the content, makes it durable and gives it its name.
     ///
-    /// `expected` is the digest that the caller was told; a resumable upload knows its own. Whatever goes wrong, nothing
-    /// of the content is kept.
+    /// `expected` is the digest that the caller was told; a resumable upload knows its own. After an error the upload is
+    /// not acknowledged and its temporary file is gone, so the next try starts at the first byte.
     pub fn finish(mut self, expected: Option<Digest>) -> Result<Stored, VaultError> {
         // This holds for a resumable upload too: after a failed sync nobody knows what the disk has of it.
         self.staged.disable_cleanup(false);

@@ -7,13 +7,12 @@ use tidy::{
 };
 
 /// The root of the repository: this package lies two directories below it.
+///
+/// Asked when the test runs: clones that share a target directory share this binary, and `env!` would name the first.
 fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package
-        .ancestors()
-        .nth(2)
-        .expect("the package lies in the repository")
-        .to_owned()
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs this test");
+    let root = Path::new(&package).ancestors().nth(2);
+    root.expect("the package lies in the repository").to_owned()
 }
 
 fn tree() -> Tree {

@@ -1,0 +1,160 @@
+//! Agents as the ledger keeps them: what each process said of itself, when it was last seen, and whether its name is
+//! told to drain.
+//!
+//! None of it is needed for safety; a lost agent's leases are the reaper's business. Agents that have not been seen
+//! for [`FORGET_AFTER`] are forgotten, so that ephemeral agents do not pile up.
+
+use std::time::Duration;
+
+use domain::{AgentId, AgentName, Timestamp};
+use nexus::{Ascending, Class, Descending, Discard, Durability, Guard, Move, Score, Transaction};
+
+use crate::error::LedgerError;
+use crate::keys;
+use crate::ledger::Ledger;
+use crate::record::{self, AgentNameRecord, AgentRecord};
+
+/// How long an agent that is not heard of stays in the list.
+pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(3600);
+/// Agents that are forgotten in one go.
+const FORGET_AT_ONCE: usize = 100;
+
+impl Ledger {
+    /// Records what an agent says of itself, and that it was seen.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn enrol(&self, agent: &AgentRecord) -> Result<(), LedgerError> {
+        let now = self.now().await?;
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+        let earlier: Option<AgentRecord> = self.agent(&agent.id).await?;
+        let enrolled_at = earlier.map_or(now, |earlier| earlier.enrolled_at);
+        let record = AgentRecord {
+            enrolled_at,
+            ..agent.clone()
+        };
+        tx.puts.push((keys::agent(&agent.id), record::encode(&record)));
+        tx.moves.push(seen(&agent.id, now));
+        self.commit_one(tx, Durability::Process).await.map(drop)
+    }
+
+    /// Notes that an agent was heard of.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn touch(&self, agent: &AgentId) -> Result<(), LedgerError> {
+        let now = self.now().await?;
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+        tx.moves.push(seen(agent, now));
+        self.commit_one(tx, Durability::Process).await.map(drop)
+    }
+
+    /// What an agent said of itself.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn agent(&self, id: &AgentId) -> Result<Option<AgentRecord>, LedgerError> {
+        let key = keys::agent(id);
+        let found = self.fetch_one(&key).await?;
+        Ok(found
+            .map(|record| record::decode(&key, &record.bytes))
+            .transpose()?)
+    }
+
+    /// All agents that are not forgotten, with when each was last seen; the newest 1,024.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn agents(&self) -> Result<Vec<(AgentRecord, Timestamp)>, LedgerError> {
+        let page = Descending {
+            before: None,
+            down_to: None,
+            n: nexus::limits::PAGE_MAX,
+        };
+        let seen = self.nexus.range_back(&self.space, keys::AGENTS, page).await?;
+        let wanted: Vec<String> = seen.iter().map(|(_, id)| format!("agent/{id}")).collect();
+        let records = self.nexus.fetch(&self.space, &wanted).await?;
+        let mut agents = Vec::with_capacity(records.len());
+        for ((score, id), found) in seen.into_iter().zip(records) {
+            if let Some(found) = found {
+                let record = record::decode(&format!("agent/{id}"), &found.bytes)?;
+                agents.push((record, Timestamp(score.get())));
+            }
+        }
+        Ok(agents)
+    }
+
+    /// Whether agents of this name take no more jobs.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn draining(&self, name: &AgentName) -> Result<bool, LedgerError> {
+        let key = keys::agent_name(name);
+        let found = self.fetch_one(&key).await?;
+        let record: Option<AgentNameRecord> = found
+            .map(|found| record::decode(&key, &found.bytes))
+            .transpose()?;
+        Ok(record.is_some_and(|record| record.draining))
+    }
+
+    /// Tells agents of this name to take no more jobs, or to take jobs again. Survives their restarts.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn set_draining(&self, name: &AgentName, draining: bool) -> Result<(), LedgerError> {
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+        tx.puts.push((
+            keys::agent_name(name),
+            record::encode(&AgentNameRecord { draining }),
+        ));
+        // A waiting claim of that name looks again.
+        tx.hints.push(keys::agent_name(name));
+        self.commit_one(tx, Durability::Disk).await.map(drop)
+    }
+
+    /// Forgets agents that have not been seen for [`FORGET_AFTER`] and hold no lease. Returns how many.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn forget_agents(&self) -> Result<usize, LedgerError> {
+        let now = self.now().await?;
+        let horizon = now
+            .as_millis()
+            .saturating_sub(u64::try_from(FORGET_AFTER.as_millis()).unwrap_or(u64::MAX));
+        let page = Ascending {
+            after: None,
+            up_to: Some(Score::saturating(horizon)),
+            n: FORGET_AT_ONCE,
+        };
+        let old = self.nexus.range(&self.space, keys::AGENTS, page).await?;
+        let txs: Vec<Transaction> = old
+            .iter()
+            .map(|(score, id)| {
+                let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+                let leases = format!("{}/{id}", domain::job::AGENT_LEASES_FAMILY);
+                tx.guards
+                    .push(Guard::Member(keys::AGENTS.to_owned(), id.clone(), Some(*score)));
+                tx.guards.push(Guard::Room(leases, 0));
+                tx.moves.push(Move {
+                    set: keys::AGENTS.to_owned(),
+                    member: id.clone(),
+                    score: None,
+                });
+                tx.drops.push(Discard::Record(format!("agent/{id}")));
+                tx
+            })
+            .collect();
+        let forgotten = txs.len();
+        self.commit(txs, Durability::Process).await?;
+        Ok(forgotten)
+    }
+}
+
+fn seen(agent: &AgentId, now: Timestamp) -> Move {
+    let score = Some(Score::saturating(now.as_millis()));
+    Move {
+        set: keys::AGENTS.to_owned(),
+        member: agent.as_str().to_owned(),
+        score,
+    }
+}

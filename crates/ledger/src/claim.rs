@@ -1,0 +1,251 @@
+//! Claims and renewals: how an agent comes to hold leases and keeps them.
+//!
+//! A claim is a take (atomic, over all waiting agents at once) and then one commit for each taken job. Whoever dies in
+//! between loses nothing: what was taken is held, and the reaper returns it. A claim survives a crash of the process
+//! but is not synced to the disk: losing one can only cause a re-run, which the fence covers.
+
+use std::time::Duration;
+
+use domain::job::{State, leases_set};
+use domain::plan::LaneDemand;
+use domain::{AgentId, AgentRef, Job, JobId, JobSpec, Lane, Timestamp};
+use nexus::{Ascending, Demand, Durability, Hold, Outcome, Score, Taken};
+
+use crate::duty::HOLD;
+use crate::error::LedgerError;
+use crate::keys;
+use crate::ledger::{Ledger, TRIES_MAX};
+use crate::plan;
+use crate::transaction::StoredJob;
+
+/// An agent and what to take for it.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// Who gets the leases.
+    pub agent: AgentRef,
+    /// From where and how many.
+    pub demand: LaneDemand,
+}
+
+/// A lease: the running job and its spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The job.
+    pub job: Job,
+    /// What to run.
+    pub spec: JobSpec,
+}
+
+/// A lease that an agent wants to keep. The attempt is proven by its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewItem {
+    /// The job.
+    pub job: JobId,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// What became of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// It lives on.
+    Live,
+    /// It lives on, but the job is to be cancelled.
+    Cancel,
+    /// It is not the agent's any more.
+    Lost,
+}
+
+impl Ledger {
+    /// The lanes with claimable jobs, best-placed head first.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn lanes(&self) -> Result<Vec<Lane>, LedgerError> {
+        let heads = self
+            .nexus
+            .heads(&self.space, domain::lane::LANE_FAMILY, nexus::limits::PAGE_MAX)
+            .await?;
+        Ok(heads.iter().filter_map(|(set, _)| Lane::of_set(set)).collect())
+    }
+
+    /// Takes and claims for all claimants in one step each. One answer for each, possibly empty.
+    ///
+    /// # Errors
+    /// The nexus does not answer. What was claimed nevertheless is found again by [`Self::leases_of`].
+    pub async fn claim(
+        &self,
+        claimants: &[Claimant],
+        ttl: Duration,
+    ) -> Result<Vec<Vec<Granted>>, LedgerError> {
+        let now = self.now().await?;
+        let held_until = Score::saturating(now.plus(HOLD).as_millis());
+        let demands = claimants
+            .iter()
+            .map(|claimant| demand(&claimant.demand, held_until))
+            .collect();
+        let taken = self.nexus.take(&self.space, demands).await?;
+        let mut planned = Vec::new();
+        for (index, (claimant, taken)) in claimants.iter().zip(taken).enumerate() {
+            for one in taken {
+                match self.plan_claim(&one, &claimant.agent, held_until, (now, ttl)) {
+                    Ok(Some((tx, granted))) => planned.push((index, tx, granted)),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(job = %one.member, %error, "a taken job cannot be claimed"),
+                }
+            }
+        }
+        let mut granted: Vec<Vec<Granted>> = claimants.iter().map(|_| Vec::new()).collect();
+        let (txs, grants): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|(i, tx, grant)| (tx, (i, grant))).unzip();
+        let outcomes = self.commit(txs, Durability::Process).await?;
+        for ((index, grant), outcome) in grants.into_iter().zip(outcomes) {
+            match (outcome, granted.get_mut(index)) {
+                (Outcome::Applied | Outcome::Already, Some(answer)) => answer.push(grant),
+                (Outcome::Applied | Outcome::Already | Outcome::Refused { .. } | Outcome::Full, _) => {}
+            }
+        }
+        Ok(granted)
+    }
+
+    fn plan_claim(
+        &self,
+        taken: &Taken,
+        agent: &AgentRef,
+        held_until: Score,
+        when: (Timestamp, Duration),
+    ) -> Result<Option<(nexus::Transaction, Granted)>, LedgerError> {
+        let [Some(job), Some(spec)] = taken.records.as_slice() else {
+            return Ok(None);
+        };
+        let before = StoredJob::read(&taken.member, job)?;
+        let spec = JobSpec::from_canonical(&spec.bytes)?;
+        let planned = plan::claim(self.tx_id(), &before, agent, held_until, when).ok();
+        Ok(planned.map(|(tx, job)| (tx, Granted { job, spec })))
+    }
+
+    /// Renews leases. One answer for each item.
+    ///
+    /// # Errors
+    /// The nexus does not answer; nothing is known of any lease then.
+    pub async fn renew(
+        &self,
+        agent: &AgentId,
+        items: &[RenewItem],
+        ttl: Duration,
+    ) -> Result<Vec<Renewed>, LedgerError> {
+        let mut answers = vec![Renewed::Lost; items.len()];
+        let mut open: Vec<(usize, &RenewItem)> = items.iter().enumerate().collect();
+        for _ in 0..TRIES_MAX {
+            if open.is_empty() {
+                return Ok(answers);
+            }
+            let (mut txs, mut planned) = (Vec::new(), Vec::new());
+            for (item, renewal) in open.iter().zip(self.plan_renewals(agent, &open, ttl).await?) {
+                if let Some((tx, standing)) = renewal {
+                    txs.push(tx);
+                    planned.push((*item, standing));
+                }
+            }
+            let mut changed = Vec::new();
+            for ((item, standing), outcome) in planned
+                .into_iter()
+                .zip(self.commit(txs, Durability::Process).await?)
+            {
+                match (outcome, answers.get_mut(item.0)) {
+                    (Outcome::Applied | Outcome::Already, Some(answer)) => *answer = standing,
+                    (Outcome::Applied | Outcome::Already | Outcome::Refused { .. } | Outcome::Full, _) => {
+                        changed.push(item);
+                    }
+                }
+            }
+            open = changed;
+        }
+        match open.first() {
+            Some((_, item)) => Err(LedgerError::Contended {
+                job: item.job.clone(),
+            }),
+            None => Ok(answers),
+        }
+    }
+
+    /// The renewal of each item as things stand now; nothing for a lease that is lost.
+    async fn plan_renewals(
+        &self,
+        agent: &AgentId,
+        items: &[(usize, &RenewItem)],
+        ttl: Duration,
+    ) -> Result<Vec<Option<(nexus::Transaction, Renewed)>>, LedgerError> {
+        let now = self.now().await?;
+        let ulids: Vec<String> = items.iter().map(|(_, item)| item.job.ulid().to_owned()).collect();
+        let mut renewals = Vec::with_capacity(items.len());
+        for ((_, item), found) in items.iter().zip(self.load_all(&ulids).await?) {
+            let renewal = found.transpose()?.and_then(|before| {
+                let tx = plan::renew(self.tx_id(), &before, agent, item.attempt, (now, ttl))?;
+                Some((tx, standing(before.job())))
+            });
+            renewals.push(renewal);
+        }
+        Ok(renewals)
+    }
+
+    /// All live leases of an agent, with their specs, except those that `listed` names.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn leases_of(
+        &self,
+        agent: &AgentId,
+        listed: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<Granted>, LedgerError> {
+        let page = Ascending {
+            after: None,
+            up_to: None,
+            n: nexus::limits::PAGE_MAX,
+        };
+        let members = self.nexus.range(&self.space, &leases_set(agent), page).await?;
+        let ulids: Vec<String> = members
+            .into_iter()
+            .map(|(_, ulid)| ulid)
+            .filter(|ulid| !listed(ulid))
+            .collect();
+        let mut leases = Vec::new();
+        for (ulid, found) in ulids.iter().zip(self.load_all(&ulids).await?) {
+            let Some(stored) = found.transpose()? else {
+                continue;
+            };
+            let held = matches!(&stored.job().state, State::Running(running) if running.agent.id == *agent);
+            let spec = self.fetch_one(&keys::spec(ulid)).await?.filter(|_| held);
+            if let Some(spec) = spec {
+                leases.push(Granted {
+                    spec: JobSpec::from_canonical(&spec.bytes)?,
+                    job: stored.record.job,
+                });
+            }
+        }
+        Ok(leases)
+    }
+}
+
+fn demand(demand: &LaneDemand, held_until: Score) -> Demand {
+    Demand {
+        sets: demand.lanes.iter().map(Lane::set).collect(),
+        n: demand.n,
+        up_to: Score::MAX,
+        hold: Hold {
+            set: keys::HELD.to_owned(),
+            until: held_until,
+        },
+        with: vec![keys::JOB_PREFIX.to_owned(), keys::SPEC_PREFIX.to_owned()],
+    }
+}
+
+fn standing(job: &Job) -> Renewed {
+    match &job.state {
+        State::Running(running) if running.cancel.is_some() => Renewed::Cancel,
+        State::Running(_) => Renewed::Live,
+        State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
+            Renewed::Lost
+        }
+    }
+}

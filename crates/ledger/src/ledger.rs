@@ -1,0 +1,213 @@
+//! The ledger of one pool: reads, decides by the domain's rules, commits, and starts over when somebody was faster.
+//!
+//! Every public method is one request or one duty. All of them may be repeated after a lost answer, and all may be
+//! cancelled at any await: what was committed stays committed, nothing is half done.
+
+use std::sync::Arc;
+
+use domain::job::apply;
+use domain::{Job, JobEvent, JobId, Move, PoolName, Step, Timestamp};
+use nexus::{Durability, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
+
+use crate::error::{ApplyError, LedgerError};
+use crate::keys;
+use crate::record::{self, AttemptsRecord};
+use crate::transaction::{StoredJob, changed, keep_attempt};
+
+/// How often a decision is made anew because the job changed under it.
+pub(crate) const TRIES_MAX: usize = 16;
+
+/// A source of transaction ids: 64 random bits each. The composition root provides it.
+pub type TxIds = Arc<dyn Fn() -> TxId + Send + Sync>;
+
+/// The ledger of one pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(crate) nexus: Arc<dyn Nexus>,
+    pub(crate) space: Space,
+    pool: PoolName,
+    tx_ids: TxIds,
+}
+
+/// What an event did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The job changed to this.
+    Moved(Box<Job>),
+    /// The event was applied before; the job is this.
+    Same(Box<Job>),
+}
+
+impl Applied {
+    /// The job after the event.
+    pub fn job(self) -> Job {
+        match self {
+            Self::Moved(job) | Self::Same(job) => *job,
+        }
+    }
+}
+
+impl Ledger {
+    /// The ledger of `pool` over a nexus.
+    pub fn new(nexus: Arc<dyn Nexus>, pool: PoolName, tx_ids: TxIds) -> Self {
+        let space =
+            Space::new(format!("pool/{pool}")).expect("a pool's name is made of a space's characters");
+        Self {
+            nexus,
+            space,
+            pool,
+            tx_ids,
+        }
+    }
+
+    /// The pool.
+    pub const fn pool(&self) -> &PoolName {
+        &self.pool
+    }
+
+    /// The nexus's clock.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+        Ok(Timestamp(self.nexus.now().await?.0))
+    }
+
+    /// What changes, from now on. Hints may be lost.
+    pub fn watch(&self) -> nexus::Hints {
+        self.nexus.watch(&self.space)
+    }
+
+    /// Everything in the pool's space, for [`crate::fsck`] and tests.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn dump(&self) -> Result<nexus::Dump, LedgerError> {
+        Ok(self.nexus.dump(&self.space).await?)
+    }
+
+    /// Applies one event to one job.
+    ///
+    /// # Errors
+    /// [`ApplyError`] tells an unknown job, a refusal of the rules and a failure of the store apart.
+    pub async fn apply(&self, id: &JobId, event: JobEvent) -> Result<Applied, ApplyError> {
+        for _ in 0..TRIES_MAX {
+            let before = self
+                .load(id)
+                .await?
+                .ok_or_else(|| ApplyError::Unknown(id.clone()))?;
+            let now = self.now().await?;
+            match apply(before.job(), event.clone(), now)? {
+                Step::Same => return Ok(Applied::Same(Box::new(before.record.job))),
+                Step::Moved(step) => {
+                    let next = step.next.clone();
+                    let tx = self.change(&before, *step, now).await?;
+                    if self.commit_one(tx, Durability::Disk).await? {
+                        return Ok(Applied::Moved(Box::new(next)));
+                    }
+                }
+            }
+        }
+        Err(LedgerError::Contended { job: id.clone() }.into())
+    }
+
+    /// The transaction of a step, the record of ended attempts included.
+    pub(crate) async fn change(
+        &self,
+        before: &StoredJob,
+        mut step: Move<Job>,
+        now: Timestamp,
+    ) -> Result<Transaction, LedgerError> {
+        let ended = step.ended.take();
+        let id = step.next.id.clone();
+        let mut tx = changed(self.tx_id(), before, step, now, None);
+        if let Some(attempt) = ended {
+            keep_attempt(&mut tx, &id, attempt, self.attempts(&id).await?);
+        }
+        Ok(tx)
+    }
+
+    /// Reads a job.
+    ///
+    /// # Errors
+    /// The nexus does not answer, or the record cannot be understood.
+    pub async fn load(&self, id: &JobId) -> Result<Option<StoredJob>, LedgerError> {
+        let mut found = self.load_all(&[id.ulid().to_owned()]).await?;
+        found.pop().flatten().transpose()
+    }
+
+    /// Reads jobs by their ULIDs. A record that cannot be understood is an error in its own place, so it delays
+    /// nobody else.
+    pub(crate) async fn load_all(
+        &self,
+        ulids: &[String],
+    ) -> Result<Vec<Option<Result<StoredJob, LedgerError>>>, NexusError> {
+        let mut all = Vec::with_capacity(ulids.len());
+        for part in ulids.chunks(nexus::limits::FETCH_MAX) {
+            let wanted: Vec<String> = part.iter().map(|ulid| keys::job(ulid)).collect();
+            let records = self.nexus.fetch(&self.space, &wanted).await?;
+            all.extend(
+                part.iter()
+                    .zip(records)
+                    .map(|(ulid, record)| record.map(|found| read(ulid, &found))),
+            );
+        }
+        Ok(all)
+    }
+
+    pub(crate) async fn attempts(&self, id: &JobId) -> Result<AttemptsRecord, LedgerError> {
+        let key = keys::attempts(id);
+        let found = self.fetch_one(&key).await?;
+        Ok(found
+            .map(|record| record::decode(&key, &record.bytes))
+            .transpose()?
+            .unwrap_or_default())
+    }
+
+    pub(crate) async fn fetch_one(&self, key: &str) -> Result<Option<Record>, NexusError> {
+        Ok(self
+            .nexus
+            .fetch(&self.space, &[key.to_owned()])
+            .await?
+            .pop()
+            .flatten())
+    }
+
+    pub(crate) fn tx_id(&self) -> TxId {
+        (self.tx_ids)()
+    }
+
+    /// Commits one transaction. Returns false when a guard did not hold.
+    pub(crate) async fn commit_one(
+        &self,
+        tx: Transaction,
+        durability: Durability,
+    ) -> Result<bool, LedgerError> {
+        let outcome = self.commit(vec![tx], durability).await?.pop();
+        match outcome {
+            Some(Outcome::Applied | Outcome::Already) => Ok(true),
+            Some(Outcome::Full) => Err(LedgerError::Full),
+            Some(Outcome::Refused { .. }) | None => Ok(false),
+        }
+    }
+
+    /// Commits transactions that are independent of each other. Once more, if nobody knows whether it happened:
+    /// the transactions carry their ids, so the second time tells.
+    pub(crate) async fn commit(
+        &self,
+        txs: Vec<Transaction>,
+        durability: Durability,
+    ) -> Result<Vec<Outcome>, NexusError> {
+        if txs.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.nexus.commit(&self.space, txs.clone(), durability).await {
+            Err(NexusError::OutcomeUnknown(_)) => self.nexus.commit(&self.space, txs, durability).await,
+            answered => answered,
+        }
+    }
+}
+
+fn read(ulid: &str, record: &Record) -> Result<StoredJob, LedgerError> {
+    Ok(StoredJob::read(ulid, record)?)
+}

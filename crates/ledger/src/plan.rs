@@ -1,0 +1,200 @@
+//! From what was read to what is committed, for every duty that touches leases: pure functions, no IO.
+//!
+//! Each returns the transaction with all its guards, or nothing when there is nothing to do. The async shell and the
+//! model checker call the same functions, so what is checked is what runs.
+
+use std::time::Duration;
+
+use domain::entity::FOLLOWUPS;
+use domain::job::{State, Waits, apply, leases_set};
+use domain::plan::{Beat, ReapPlan, lease_end, plan_beat, taken_because};
+use domain::{AgentId, AgentRef, Entity as _, Job, JobEvent, Move, Place, Refused, Step, Timestamp};
+use nexus::{Class, Guard, Move as SetMove, Score, Transaction, TxId, Version};
+
+use crate::keys;
+use crate::record::{self, BeatRecord};
+use crate::transaction::{StoredJob, changed};
+
+/// The claim of a job that was taken from its lane and is held until `held_until`.
+///
+/// # Errors
+/// The job is not claimable any more.
+pub fn claim(
+    id: TxId,
+    before: &StoredJob,
+    agent: &AgentRef,
+    held_until: Score,
+    (now, ttl): (Timestamp, Duration),
+) -> Result<(Transaction, Job), Refused> {
+    let step = moved(apply(
+        before.job(),
+        JobEvent::Claimed { agent: agent.clone() },
+        now,
+    )?);
+    let Some(step) = step else {
+        return Err(Refused::NotClaimable {
+            state: before.job().state.name(),
+        });
+    };
+    let job = step.next.clone();
+    let ulid = job.id.ulid().to_owned();
+    let mut tx = changed(id, before, step, now, Some(lease_end(&job, now, ttl)));
+    tx.guards.push(Guard::Member(
+        keys::HELD.to_owned(),
+        ulid.clone(),
+        Some(held_until),
+    ));
+    // The take has moved it out of the lane already.
+    tx.moves.retain(|step| step.set != before.job().lane.set());
+    tx.moves.push(SetMove {
+        set: keys::HELD.to_owned(),
+        member: ulid,
+        score: None,
+    });
+    Ok((tx, job))
+}
+
+/// The renewal of a lease, when it is still that agent's.
+pub fn renew(
+    id: TxId,
+    before: &StoredJob,
+    agent: &AgentId,
+    attempt: u32,
+    (now, ttl): (Timestamp, Duration),
+) -> Option<Transaction> {
+    let job = before.job();
+    let held = matches!(&job.state, State::Running(running) if running.agent.id == *agent);
+    if !held || job.attempt != attempt {
+        return None;
+    }
+    let mut tx = Transaction::new(id, Class::Relief);
+    tx.guards.push(before.guard());
+    tx.moves.push(SetMove {
+        set: leases_set(agent),
+        member: job.id.ulid().to_owned(),
+        score: Some(Score::saturating(lease_end(job, now, ttl).as_millis())),
+    });
+    Some(tx)
+}
+
+/// What the reaper read of an overdue lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The set of its agent.
+    pub set: String,
+    /// The deadline that was read: a lease that was renewed since has another, and is not taken.
+    pub deadline: Score,
+    /// The version of the beat that allowed to reap: a grace that began since forbids it.
+    pub beat: Version,
+}
+
+/// The taking of an overdue lease: the step it makes and the guards that only a taking has.
+pub fn reap(before: &StoredJob, overdue: &Overdue, now: Timestamp) -> Option<(Move<Job>, Vec<Guard>)> {
+    let job = before.job();
+    let event = JobEvent::LeaseTaken {
+        attempt: job.attempt,
+        cause: taken_because(job, now),
+    };
+    let step = moved(apply(job, event, now).ok()?)?;
+    let member = job.id.ulid().to_owned();
+    let guards = vec![
+        Guard::Member(overdue.set.clone(), member, Some(overdue.deadline)),
+        Guard::Record(keys::BEAT.to_owned(), Some(overdue.beat)),
+    ];
+    Some((step, guards))
+}
+
+/// One tick of a reaper: what it may do, and the transaction that leaves its beat.
+pub fn beat(
+    id: TxId,
+    last: Option<(Version, BeatRecord)>,
+    now: Timestamp,
+    ttl_max: Duration,
+) -> (ReapPlan, Transaction) {
+    let known = last.map(|(_, record)| Beat {
+        at: record.at,
+        grace_until: record.grace_until,
+    });
+    let plan = plan_beat(known, now, ttl_max);
+    let grace_until = match (plan, known) {
+        (ReapPlan::Grace { until }, _) => until,
+        (ReapPlan::Wait | ReapPlan::Reap, Some(beat)) => beat.grace_until,
+        (ReapPlan::Wait | ReapPlan::Reap, None) => now,
+    };
+    let mut tx = Transaction::new(id, Class::Relief);
+    tx.guards.push(Guard::Record(
+        keys::BEAT.to_owned(),
+        last.map(|(version, _)| version),
+    ));
+    tx.puts.push((
+        keys::BEAT.to_owned(),
+        record::encode(&BeatRecord { at: now, grace_until }),
+    ));
+    (plan, tx)
+}
+
+/// The end of a hold that nobody claimed: back to the lane if the job is still claimable.
+pub fn return_held(id: TxId, ulid: &str, held_until: Score, before: Option<&StoredJob>) -> Transaction {
+    let mut tx = Transaction::new(id, Class::Relief);
+    tx.guards.push(Guard::Member(
+        keys::HELD.to_owned(),
+        ulid.to_owned(),
+        Some(held_until),
+    ));
+    tx.moves.push(SetMove {
+        set: keys::HELD.to_owned(),
+        member: ulid.to_owned(),
+        score: None,
+    });
+    let claimable = |stored: &&StoredJob| {
+        matches!(
+            stored.job().state,
+            State::Queued {
+                waits: Waits::Nothing
+            }
+        )
+    };
+    if let Some(stored) = before.filter(claimable) {
+        let lane = stored.job().lane.set();
+        let turn = stored
+            .job()
+            .places()
+            .get(&(lane.clone(), ulid.to_owned()))
+            .copied();
+        if let Some(Place::At(score)) = turn {
+            tx.guards.push(stored.guard());
+            tx.hints.push(lane.clone());
+            tx.moves.push(SetMove {
+                set: lane,
+                member: ulid.to_owned(),
+                score: Some(Score::saturating(score)),
+            });
+        }
+    }
+    tx
+}
+
+/// The removal of a follow-up of a group in which nobody waits any more. `stands_at` is the score that was read.
+pub fn group_is_served(id: TxId, member: &str, waiting_set: &str, stands_at: Score) -> Transaction {
+    let mut tx = Transaction::new(id, Class::Relief);
+    tx.guards.push(Guard::Member(
+        FOLLOWUPS.to_owned(),
+        member.to_owned(),
+        Some(stands_at),
+    ));
+    tx.guards.push(Guard::Room(waiting_set.to_owned(), 0));
+    tx.moves.push(SetMove {
+        set: FOLLOWUPS.to_owned(),
+        member: member.to_owned(),
+        score: None,
+    });
+    tx
+}
+
+/// Unwraps a step: nothing for a replay.
+pub fn moved(step: Step<Job>) -> Option<Move<Job>> {
+    match step {
+        Step::Moved(step) => Some(*step),
+        Step::Same => None,
+    }
+}
