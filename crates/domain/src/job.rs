@@ -74,9 +74,8 @@ pub struct Job {
     pub state: State,
 }
 
-/// A concurrency group, as a job's spec states it.
+/// A concurrency group, as a job's spec states it. Recorded with the job, so reading one is tolerant; a spec is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Group {
     /// The group's name.
     pub name: GroupName,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest label key or value, in bytes.
@@ -242,9 +243,22 @@ impl Serialize for Constraint {
 
 impl<'de> Deserialize<'de> for Constraint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        deserializer.deserialize_string(Text)
+    }
+}
+
+/// Reads the text while the reader of a spec still knows where it stands, so that an error points at it.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Constraint;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a requirement such as `os = linux`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Constraint, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -8,11 +8,12 @@ mod artifact;
 mod canonical;
 mod check;
 mod error;
+mod locate;
 mod quantity;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::artifact::ArtifactRule;
 pub use self::canonical::{CANONICAL_VERSION, UnreadableSpec};
@@ -23,6 +24,7 @@ pub use self::error::SpecError;
 pub use self::quantity::Cpus;
 
 use crate::digest::Digest;
+use crate::id::GroupName;
 use crate::job::Group;
 use crate::requirement::Constraint;
 use crate::resources::Resources;
@@ -31,12 +33,14 @@ use crate::units::{ByteSize, Span};
 
 /// How long an attempt may run when the spec does not say.
 pub const TIMEOUT_DEFAULT: Span = Span::from_secs(3600);
+/// What runs a script when the spec does not say.
+const SHELL_DEFAULT: [&str; 3] = ["/bin/sh", "-eu", "-c"];
 /// How many bytes of log an attempt may write when the spec does not say.
 pub const LOG_LIMIT_DEFAULT: ByteSize = ByteSize(64 << 20);
 
 /// What to run and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a job spec: a table of fields")]
 pub struct JobSpec {
     /// A name for people. Default: the program's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +52,7 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
     /// What runs the script; the script is its last argument. Default: `/bin/sh -eu -c`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "is_shell_default")]
     pub shell: Vec<String>,
     /// Environment variables, beside the fixed ones that every job gets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -90,7 +94,11 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// A concurrency group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "strict_group",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub group: Option<Group>,
     /// Key-value notes for people; matching does not look at them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -99,7 +107,10 @@ pub struct JobSpec {
 
 /// Upper bounds of one attempt. `cpus` and `memory` are also reserved on the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of limits such as { cpus = 2, memory = \"4GiB\" }"
+)]
 pub struct Limits {
     /// Cpus, in steps of a thousandth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,13 +125,13 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<ByteSize>,
     /// Log; what is over it is dropped and counted. Default 64 MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_log_default")]
     pub log: Option<ByteSize>,
 }
 
 /// One input file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an input such as { digest = \"..\" }")]
 pub struct Input {
     /// Its content, as the vault names it.
     pub digest: Digest,
@@ -131,7 +142,10 @@ pub struct Input {
 
 /// A git source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a source such as { git = \"..\", commit = \"..\" }"
+)]
 pub struct Source {
     /// Repository URL.
     pub git: String,
@@ -188,9 +202,8 @@ impl JobSpec {
         let Some(script) = &self.script else {
             return self.command.clone();
         };
-        let default = || ["/bin/sh", "-eu", "-c"].map(str::to_owned).to_vec();
         let mut argv = if self.shell.is_empty() {
-            default()
+            SHELL_DEFAULT.map(str::to_owned).to_vec()
         } else {
             self.shell.clone()
         };
@@ -242,9 +255,41 @@ impl JobSpec {
 }
 
 impl Limits {
+    /// Says whether nothing is left to write: no limit, or only the one that holds anyway.
     fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let Self {
+            cpus,
+            memory,
+            pids,
+            disk,
+            log,
+        } = self;
+        cpus.is_none() && memory.is_none() && pids.is_none() && disk.is_none() && is_log_default(log)
     }
+}
+
+fn is_shell_default(shell: &Vec<String>) -> bool {
+    shell.is_empty() || *shell == SHELL_DEFAULT
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn is_log_default(log: &Option<ByteSize>) -> bool {
+    log.is_none_or(|size| size == LOG_LIMIT_DEFAULT)
+}
+
+/// Reads a group as strictly as the rest of a spec; the type itself is also recorded, and records are tolerant.
+fn strict_group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Group>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        deny_unknown_fields,
+        expecting = "a group such as { name = \"..\", limit = 1 }"
+    )]
+    struct Strict {
+        name: GroupName,
+        limit: u32,
+    }
+    let group = Option::<Strict>::deserialize(deserializer)?;
+    Ok(group.map(|Strict { name, limit }| Group { name, limit }))
 }
 
 const fn timeout_default() -> Span {

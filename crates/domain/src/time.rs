@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01 UTC. Written as RFC 3339 for people and programs, as a number in records.
@@ -76,11 +78,31 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
+            deserializer.deserialize_any(Written)
         } else {
             u64::deserialize(deserializer).map(Self)
         }
+    }
+}
+
+/// Reads a time as people write it: RFC 3339 in quotes or, in TOML, without.
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"2026-11-21T17:00:00Z\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    /// TOML's own times come as a map that only its reader understands.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Timestamp, A::Error> {
+        let at = toml::value::Datetime::deserialize(MapAccessDeserializer::new(map))?;
+        self.visit_str(&at.to_string())
     }
 }
 

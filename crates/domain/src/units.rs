@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time with millisecond resolution: `1h30m`, `90s`, `250ms`.
@@ -155,7 +156,7 @@ impl FromStr for ByteSize {
 }
 
 macro_rules! written_as_text {
-    ($($type:ty),*) => {$(
+    ($type:ident, $expected:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {
@@ -168,16 +169,27 @@ macro_rules! written_as_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
                 if deserializer.is_human_readable() {
-                    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                    deserializer.deserialize_str(Text)
                 } else {
                     u64::deserialize(deserializer).map(Self)
                 }
             }
         }
-    )*};
+    };
 }
-written_as_text!(Span, ByteSize);
+written_as_text!(Span, "a duration with its unit, such as \"90s\"");
+written_as_text!(ByteSize, "a size with its unit, such as \"512MiB\"");
 
 #[cfg(test)]
 mod tests {

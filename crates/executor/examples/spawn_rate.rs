@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, hint, process, thread};
 
-use hiveforge_executor::{Command, Execution, Executor, Launch, Limits, ProcessExecutor, Ready, Spawner};
+use hiveforge_executor::{
+    Command, Execution, Executor as _, Launch, Limits, ProcessExecutor, Ready, Spawner,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,12 +23,18 @@ const BATCH: u32 = 20;
 type Way<'a> = (&'static str, &'a (dyn Fn() + Sync), Vec<Duration>);
 
 fn main() {
-    let mut numbers = env::args().skip(1).map(|argument| argument.parse().expect("a number"));
+    let mut numbers = env::args()
+        .skip(1)
+        .map(|argument| argument.parse().expect("a number"));
     let rounds = numbers.next().unwrap_or(30);
     let ballast = vec![1u8; numbers.next().unwrap_or(0) << 20];
     let spawner = Spawner::new(2).expect("spawner threads");
     let bench = Bench {
-        runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"),
+        runtime: Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime"),
         executor: Arc::new(ProcessExecutor::new(spawner.clone()).expect("an executor")),
         spawner,
         null: File::create("/dev/null").expect("/dev/null"),
@@ -64,9 +72,16 @@ fn report(threads: u32, ways: &mut [Way<'_>]) {
     let mut floor = None;
     for (name, _, times) in ways {
         times.sort();
-        let (min, median) = (times[0].as_secs_f64() * 1e6, times[times.len() / 2].as_secs_f64() * 1e6);
+        let (min, median) = (
+            times[0].as_secs_f64() * 1e6,
+            times[times.len() / 2].as_secs_f64() * 1e6,
+        );
         let (floor_min, floor_median) = *floor.get_or_insert((min, median));
-        println!("  {name:<20} {min:>9.0} {median:>11.0} {:>17.2} {:>12.2}", min / floor_min, median / floor_median);
+        println!(
+            "  {name:<20} {min:>9.0} {median:>11.0} {:>17.2} {:>12.2}",
+            min / floor_min,
+            median / floor_median
+        );
     }
 }
 
@@ -82,7 +97,12 @@ fn posix_spawn() {
 fn posix_spawn_with_directory() {
     for _ in 0..BATCH {
         let mut command = process::Command::new("/bin/true");
-        let mut child = command.current_dir("/").env_clear().process_group(0).spawn().expect("/bin/true");
+        let mut child = command
+            .current_dir("/")
+            .env_clear()
+            .process_group(0)
+            .spawn()
+            .expect("/bin/true");
         assert!(child.wait().expect("its status").success());
     }
 }
@@ -98,7 +118,11 @@ impl Bench {
     fn spawner(&self) {
         for _ in 0..BATCH {
             let sink = || self.null.try_clone().expect("a descriptor").into();
-            let command = Command { launch: launch(), stdout: sink(), stderr: sink() };
+            let command = Command {
+                launch: launch(),
+                stdout: sink(),
+                stderr: sink(),
+            };
             let child = self.spawner.spawn_blocking(command).expect("/bin/true");
             poll(&mut [PollFd::new(&child, PollFlags::IN)], None).expect("its end");
             assert!(child.end().is_some());
@@ -114,13 +138,16 @@ impl Bench {
                 run(executor.start(launch()).await.expect("/bin/true")).await;
             }
         };
-        self.runtime.block_on(async { tokio::spawn(batch).await.expect("no panic") });
+        self.runtime
+            .block_on(async { tokio::spawn(batch).await.expect("no panic") });
     }
 }
 
 async fn run(execution: Arc<dyn Execution>) {
     while execution.ready().await == Ready::Output {
-        execution.drain(&mut |_, _| Ok(()), usize::MAX).expect("a sink that takes all");
+        execution
+            .drain(&mut |_, _| Ok(()), usize::MAX)
+            .expect("a sink that takes all");
     }
     assert!(execution.end().is_some());
 }

@@ -58,7 +58,11 @@ pub(crate) async fn clean_up(identity: &ProcessIdentity, boot_id: &str) -> Resul
         return Ok(CleanedUp { killed });
     }
     for _ in 0..ROUNDS_MAX {
-        let left = members(&Process::all().map_err(CleanUpError::List)?, identity, names_workdir);
+        let left = members(
+            &Process::all().map_err(CleanUpError::List)?,
+            identity,
+            names_workdir,
+        );
         if left.is_empty() {
             return Ok(CleanedUp { killed });
         }
@@ -68,7 +72,9 @@ pub(crate) async fn clean_up(identity: &ProcessIdentity, boot_id: &str) -> Resul
             }
         }
     }
-    Err(CleanUpError::StillAlive { session: identity.pid })
+    Err(CleanUpError::StillAlive {
+        session: identity.pid,
+    })
 }
 
 /// The living processes that certainly belong to `identity`.
@@ -90,7 +96,9 @@ fn members(
 
 /// Whether the environment that a process was started with has a variable that is exactly this directory.
 fn names_workdir(process: &Process, workdir: &Path) -> bool {
-    let Ok(environment) = std::fs::read(format!("/proc/{}/environ", process.pid)) else { return false };
+    let Ok(environment) = std::fs::read(format!("/proc/{}/environ", process.pid)) else {
+        return false;
+    };
     environment.split(|&byte| byte == 0).any(|variable| {
         let value = variable.splitn(2, |&byte| byte == b'=').nth(1);
         value == Some(workdir.as_os_str().as_bytes())
@@ -100,8 +108,13 @@ fn names_workdir(process: &Process, workdir: &Path) -> bool {
 /// Kills one process and waits for its death; `false` if it was gone already.
 async fn kill(process: Process) -> Result<bool, CleanUpError> {
     let pid = Pid::from_raw(process.pid).expect("a listed process has a pid");
-    let failed = |source| CleanUpError::Kill { pid: process.pid, source };
-    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(false) };
+    let failed = |source| CleanUpError::Kill {
+        pid: process.pid,
+        source,
+    };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return Ok(false);
+    };
     // The descriptor names one process for good. Only now is it certain which one that is.
     if Process::find(pid).is_none_or(|found| found.start_time != process.start_time) {
         return Ok(false);
@@ -114,7 +127,9 @@ async fn kill(process: Process) -> Result<bool, CleanUpError> {
     let dead = watch(pidfd).map_err(failed)?;
     match timeout(DEATH_LIMIT, dead.readable()).await {
         Ok(_) => Ok(true),
-        Err(_) => Err(CleanUpError::StillAlive { session: process.session }),
+        Err(_) => Err(CleanUpError::StillAlive {
+            session: process.session,
+        }),
     }
 }
 
@@ -125,15 +140,29 @@ mod tests {
     const ID: i32 = 100;
 
     fn identity() -> ProcessIdentity {
-        ProcessIdentity { pid: ID, start_time: 50, boot_id: "b".to_owned(), workdir: "/work/j/1".into() }
+        ProcessIdentity {
+            pid: ID,
+            start_time: 50,
+            boot_id: "b".to_owned(),
+            workdir: "/work/j/1".into(),
+        }
     }
 
     fn process(pid: i32, session: i32, start_time: u64) -> Process {
-        Process { pid, group: session, session, start_time, zombie: false }
+        Process {
+            pid,
+            group: session,
+            session,
+            start_time,
+            zombie: false,
+        }
     }
 
     fn pids(all: &[Process], names_workdir: bool) -> Vec<i32> {
-        members(all, &identity(), |_, _| names_workdir).iter().map(|process| process.pid).collect()
+        members(all, &identity(), |_, _| names_workdir)
+            .iter()
+            .map(|process| process.pid)
+            .collect()
     }
 
     #[test]
@@ -156,8 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn an_environment_names_a_directory_only_as_a_whole_value() {
+        let own = Process::find(rustix::process::getpid()).unwrap();
+        let value = std::env::var("PATH").unwrap();
+        assert!(names_workdir(&own, Path::new(&value)));
+        assert!(!names_workdir(&own, Path::new(&value[..value.len() - 1])));
+        assert!(!names_workdir(&own, Path::new(&format!("PATH={value}"))));
+    }
+
+    #[test]
     fn the_dead_and_those_older_than_the_leader_are_left_alone() {
-        let dead = Process { zombie: true, ..process(101, ID, 60) };
+        let dead = Process {
+            zombie: true,
+            ..process(101, ID, 60)
+        };
         assert_eq!(pids(&[dead, process(102, ID, 49)], true), [0; 0]);
     }
 }

@@ -44,18 +44,41 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(command: Command) -> Result<Self, SpawnError> {
-        let Command { launch, stdout, stderr } = command;
-        let Launch { argv, env, workdir, limits } = launch;
+        let Command {
+            launch,
+            stdout,
+            stderr,
+        } = command;
+        let Launch {
+            argv,
+            env,
+            workdir,
+            limits,
+        } = launch;
         let program = match argv.first() {
             Some(program) if !program.is_empty() => program.clone(),
-            _ => return Err(SpawnError::NotFound { program: String::new() }),
+            _ => {
+                return Err(SpawnError::NotFound {
+                    program: String::new(),
+                });
+            }
         };
-        let path = env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        let path = env
+            .iter()
+            .rev()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| value.as_str());
         Ok(Self {
             candidates: candidates(&program, path.unwrap_or(PATH_DEFAULT))?,
             program,
-            argv: argv.into_iter().map(|argument| c_string("argument", argument)).collect::<Result<_, _>>()?,
-            env: env.into_iter().map(|(name, value)| variable(&name, &value)).collect::<Result<_, _>>()?,
+            argv: argv
+                .into_iter()
+                .map(|argument| c_string("argument", argument))
+                .collect::<Result<_, _>>()?,
+            env: env
+                .into_iter()
+                .map(|(name, value)| variable(&name, &value))
+                .collect::<Result<_, _>>()?,
             workdir: c_string("work directory", workdir.as_os_str().as_bytes())?,
             limits: resource_limits(&limits),
             stdout: above_stdio(stdout).map_err(limit)?,
@@ -66,7 +89,9 @@ impl Prepared {
     /// Whether a candidate exists, although executing it said that it, or its interpreter, does not.
     pub(crate) fn program_exists(&self) -> bool {
         let workdir = self.workdir();
-        self.candidates.iter().any(|path| workdir.join(os_path(path)).exists())
+        self.candidates
+            .iter()
+            .any(|path| workdir.join(os_path(path)).exists())
     }
 
     pub(crate) fn workdir(&self) -> PathBuf {
@@ -93,7 +118,9 @@ fn candidates(program: &str, path: &str) -> Result<Vec<CString>, SpawnError> {
 
 fn variable(name: &str, value: &str) -> Result<CString, SpawnError> {
     if name.is_empty() || name.contains('=') {
-        return Err(SpawnError::Unrepresentable { what: "name of an environment variable" });
+        return Err(SpawnError::Unrepresentable {
+            what: "name of an environment variable",
+        });
     }
     c_string("environment variable", format!("{name}={value}"))
 }
@@ -114,7 +141,10 @@ fn resource_limits(limits: &Limits) -> Vec<(c_int, u64)> {
         (libc::RLIMIT_NOFILE, limits.open_files),
         (libc::RLIMIT_FSIZE, limits.file_size),
     ];
-    wanted.into_iter().filter_map(|(resource, value)| Some((resource as c_int, value?))).collect()
+    wanted
+        .into_iter()
+        .filter_map(|(resource, value)| Some((resource as c_int, value?)))
+        .collect()
 }
 
 /// Moves a descriptor out of the way of the three that the child is about to overwrite.
@@ -126,5 +156,8 @@ pub(crate) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 fn limit(source: io::Error) -> SpawnError {
-    SpawnError::Limit { step: Step::Stdio, source }
+    SpawnError::Limit {
+        step: Step::Stdio,
+        source,
+    }
 }

@@ -5,7 +5,7 @@
 //! is a promise; [`crate::clean_up`] is their reader.
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::{fs, io};
 
@@ -82,18 +82,28 @@ impl Process {
     /// The name in the second field may contain anything, so the fields are counted from its closing bracket.
     fn parse(pid: i32, line: &[u8]) -> Option<Self> {
         let after_name = line.iter().rposition(|&byte| byte == b')')?;
-        let mut fields = str::from_utf8(line.get(after_name + 1..)?).ok()?.split_ascii_whitespace();
+        let mut fields = str::from_utf8(line.get(after_name + 1..)?)
+            .ok()?
+            .split_ascii_whitespace();
         let state = fields.next()?;
         let group = fields.nth(1)?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let start_time = fields.nth(15)?.parse().ok()?;
-        Some(Self { pid, group, session, start_time, zombie: matches!(state, "Z" | "X") })
+        Some(Self {
+            pid,
+            group,
+            session,
+            start_time,
+            zombie: matches!(state, "Z" | "X"),
+        })
     }
 }
 
 /// The random id of the present boot.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim_end()
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -103,7 +113,13 @@ mod tests {
     #[test]
     fn a_process_name_full_of_brackets_confuses_nobody() {
         let line = b"7 (a) R 1 2) S 1 70 71 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2\n";
-        let expected = Process { pid: 7, group: 70, session: 71, start_time: 987_654, zombie: false };
+        let expected = Process {
+            pid: 7,
+            group: 70,
+            session: 71,
+            start_time: 987_654,
+            zombie: false,
+        };
         assert_eq!(Process::parse(7, line), Some(expected));
     }
 
@@ -122,7 +138,8 @@ mod tests {
             boot_id: "5f0c".to_owned(),
             workdir: "/work/job/1".into(),
         });
-        let stored = r#"{"process":{"pid":4711,"start_time":123456,"boot_id":"5f0c","workdir":"/work/job/1"}}"#;
+        let stored =
+            r#"{"process":{"pid":4711,"start_time":123456,"boot_id":"5f0c","workdir":"/work/job/1"}}"#;
         assert_eq!(serde_json::to_string(&identity).unwrap(), stored);
         assert_eq!(serde_json::from_str::<Identity>(stored).unwrap(), identity);
     }

@@ -7,14 +7,14 @@
 //!
 //! Nothing here knows jobs, leases or coordinators. Linux 5.9 or newer.
 
-//pub mod artifacts;
-//pub mod environment;
-//pub mod fake;
-//pub mod inputs;
+pub mod artifacts;
+pub mod environment;
+pub mod fake;
+pub mod inputs;
 mod spawner;
-//pub mod workdir;
+pub mod workdir;
 
-//mod beneath;
+mod beneath;
 mod clean_up;
 mod command;
 mod execution;
@@ -26,7 +26,7 @@ mod spawn;
 mod wait;
 mod watch;
 
-//pub use beneath::{PathError, RelativePath};
+pub use beneath::{PathError, RelativePath};
 pub use clean_up::{CleanUpError, CleanedUp};
 pub use command::Command;
 pub use execution::{Drained, End, Execution, Executor, OutputEnd, Ready, Sink, Stream};

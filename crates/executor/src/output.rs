@@ -42,7 +42,9 @@ struct Progress {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Open { grown: bool },
+    Open {
+        grown: bool,
+    },
     /// Cut off: only so many bytes are still to be read.
     Last(usize),
     Closed,
@@ -59,8 +61,20 @@ impl Output {
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
         let state = [State::Open { grown: false }; 2];
-        let progress = Progress { state, piece: Vec::new(), held: None, next: Stream::Stdout };
-        Ok((Self { pipes: [stdout, stderr], progress: Mutex::new(progress) }, stdout_end, stderr_end))
+        let progress = Progress {
+            state,
+            piece: Vec::new(),
+            held: None,
+            next: Stream::Stdout,
+        };
+        Ok((
+            Self {
+                pipes: [stdout, stderr],
+                progress: Mutex::new(progress),
+            },
+            stdout_end,
+            stderr_end,
+        ))
     }
 
     /// Whether [`Output::drain`] would find something. Notices the end of a stream on the way.
@@ -189,13 +203,20 @@ fn read_piece(pipe: &AsyncFd<OwnedFd>, state: &mut State, piece: &mut [u8]) -> O
 }
 
 fn last(left: usize) -> State {
-    if left == 0 { State::Closed } else { State::Last(left) }
+    if left == 0 {
+        State::Closed
+    } else {
+        State::Last(left)
+    }
 }
 
 /// Tells data from the end of the stream without reading.
 fn probe(pipe: &OwnedFd) -> io::Result<Probe> {
     let mut polled = [PollFd::new(pipe, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     rustix::event::poll(&mut polled, Some(&now))?;
     let events = polled[0].revents();
     if events.contains(PollFlags::IN) {
@@ -212,4 +233,36 @@ fn pipe() -> io::Result<(AsyncFd<OwnedFd>, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&read, true)?;
     Ok((watch(read)?, write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_full_streams_take_turns() {
+        let (output, stdout, stderr) = Output::open().unwrap();
+        for pipe in [&stdout, &stderr] {
+            assert_eq!(rustix::io::write(pipe, &[b'x'; 4000]), Ok(4000));
+        }
+        for pipe in &output.pipes {
+            drop(pipe.readable().await.unwrap());
+        }
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            let mut sink = |stream, bytes: &[u8]| {
+                turns.push((stream, bytes.len()));
+                Ok(())
+            };
+            assert_eq!(
+                output.drain(&mut sink, 1000).unwrap(),
+                Drained {
+                    bytes: 1000,
+                    more: true
+                }
+            );
+        }
+        let [out, err] = STREAMS.map(|stream| (stream, 1000));
+        assert_eq!(turns, [out, err, out, err]);
+    }
 }

@@ -40,7 +40,10 @@ pub struct ProcessExecutor {
 impl ProcessExecutor {
     /// Returns an executor that starts its processes through `spawner`.
     pub fn new(spawner: Spawner) -> io::Result<Self> {
-        Ok(Self { spawner, boot_id: boot_id()? })
+        Ok(Self {
+            spawner,
+            boot_id: boot_id()?,
+        })
     }
 }
 
@@ -57,10 +60,23 @@ impl Executor for ProcessExecutor {
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Execution>, LaunchError> {
         let workdir = launch.workdir.clone();
         let (output, stdout, stderr) = Output::open().map_err(LaunchError::Pipes)?;
-        let child = self.spawner.spawn(Command { launch, stdout, stderr }).await?;
+        let child = self
+            .spawner
+            .spawn(Command {
+                launch,
+                stdout,
+                stderr,
+            })
+            .await?;
         let child = watch(child).map_err(LaunchError::Pipes)?;
         let boot_id = self.boot_id.clone();
-        Ok(Arc::new(ProcessExecution { child, output, boot_id, workdir, phase: Mutex::new(Phase::Running) }))
+        Ok(Arc::new(ProcessExecution {
+            child,
+            output,
+            boot_id,
+            workdir,
+            phase: Mutex::new(Phase::Running),
+        }))
     }
 
     async fn clean_up(&self, identity: &Identity) -> Result<CleanedUp, CleanUpError> {
@@ -83,7 +99,11 @@ enum Phase {
     Running,
     Frozen,
     /// The main process is reaped and its group was killed.
-    Draining { status: ExitStatus, usage: Usage, until: Instant },
+    Draining {
+        status: ExitStatus,
+        usage: Usage,
+        until: Instant,
+    },
     Ended(End),
 }
 
@@ -169,7 +189,11 @@ impl ProcessExecution {
         if matches!(*phase, Phase::Running | Phase::Frozen)
             && let Ok((status, usage)) = self.child.try_io(Interest::READABLE, end)
         {
-            *phase = Phase::Draining { status, usage, until: Instant::now() + DRAIN_LIMIT };
+            *phase = Phase::Draining {
+                status,
+                usage,
+                until: Instant::now() + DRAIN_LIMIT,
+            };
         }
         if let Phase::Draining { status, usage, until } = *phase {
             let output = if self.output.closed() {
@@ -180,7 +204,11 @@ impl ProcessExecution {
                 None
             };
             if let Some(output) = output {
-                *phase = Phase::Ended(End { status, usage, output });
+                *phase = Phase::Ended(End {
+                    status,
+                    usage,
+                    output,
+                });
             }
         }
         *phase
@@ -189,7 +217,9 @@ impl ProcessExecution {
     /// Waits until the main process has ended.
     async fn exited(&self) {
         // An error says that the runtime is shutting down: whoever waits here is about to be dropped.
-        let Ok(readable) = self.child.readable().await else { return future::pending().await };
+        let Ok(readable) = self.child.readable().await else {
+            return future::pending().await;
+        };
         drop(readable);
     }
 }

@@ -21,8 +21,9 @@ use crate::command::Prepared;
 const STACK_BYTES: usize = 64 * 1024;
 /// Large enough as a guard on every supported architecture.
 const GUARD_BYTES: usize = 64 * 1024;
-/// Signals are numbered 1 to 64, the real-time ones included.
-const LAST_SIGNAL: c_int = 64;
+/// The standard signals, and the next ones, which C libraries keep to themselves and cannot be asked to reset.
+/// Above are the real-time signals, which [`claim_signals`] has set to their default once and for all.
+const LAST_RESET_SIGNAL: c_int = 34;
 /// The kernel's signal set is 64 bits wide.
 const SIGNAL_SET_BYTES: usize = 8;
 /// Files that a job makes are readable by everybody who can reach its work directory (0700), as on a login.
@@ -64,7 +65,8 @@ impl Failure {
     fn last(step: Step) -> Self {
         // SAFETY: the pointer to the calling thread's errno is always valid. The child shares the thread-local
         // storage of the thread that made it, which stands still.
-        Self { step, errno: unsafe { *libc::__errno_location() } }
+        let errno = unsafe { *libc::__errno_location() };
+        Self { step, errno }
     }
 }
 
@@ -83,14 +85,22 @@ struct Plan<'a> {
 /// Starts the prepared command as a child of the calling thread and returns its pid and pidfd.
 ///
 /// The child gets SIGKILL when the calling *thread* ends. All signals must be blocked in that thread.
-pub(crate) fn spawn(command: &Prepared, stdin: BorrowedFd<'_>, stack: &Stack) -> Result<(Pid, OwnedFd), Failure> {
+pub(crate) fn spawn(
+    command: &Prepared,
+    stdin: BorrowedFd<'_>,
+    stack: &Stack,
+) -> Result<(Pid, OwnedFd), Failure> {
     let (argv, env) = (pointers(&command.argv), pointers(&command.env));
     let candidates: Vec<_> = command.candidates.iter().map(|path| path.as_ptr()).collect();
     let mut plan = Plan {
         agent: rustix::process::getpid().as_raw_nonzero().get(),
         workdir: command.workdir.as_ptr(),
         limits: &command.limits,
-        stdio: [stdin.as_raw_fd(), command.stdout.as_raw_fd(), command.stderr.as_raw_fd()],
+        stdio: [
+            stdin.as_raw_fd(),
+            command.stdout.as_raw_fd(),
+            command.stderr.as_raw_fd(),
+        ],
         candidates: &candidates,
         argv: argv.as_ptr(),
         env: env.as_ptr(),
@@ -100,9 +110,7 @@ pub(crate) fn spawn(command: &Prepared, stdin: BorrowedFd<'_>, stack: &Stack) ->
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     // SAFETY: `child` takes a pointer to a `Plan`; the plan, all that it points to and the stack outlive the
     // call, since CLONE_VFORK returns only after the child has left this memory; nobody else uses the stack.
-    let pid = unsafe {
-        libc::clone(child, stack.top(), flags, (&raw mut plan).cast(), &raw mut pidfd)
-    };
+    let pid = unsafe { libc::clone(child, stack.top(), flags, (&raw mut plan).cast(), &raw mut pidfd) };
     let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else {
         return Err(Failure::last(Step::Clone));
     };
@@ -118,7 +126,11 @@ pub(crate) fn spawn(command: &Prepared, stdin: BorrowedFd<'_>, stack: &Stack) ->
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([ptr::null()])
+        .collect()
 }
 
 /// The life of the child until it is the program. Runs in the memory of the agent: no allocation, no lock, no
@@ -138,7 +150,10 @@ fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     unsafe {
         default_signal_actions();
         check(Step::Session, libc::setsid())?;
-        check(Step::DeathSignal, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+        check(
+            Step::DeathSignal,
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0),
+        )?;
         if libc::getppid() != plan.agent {
             libc::_exit(127); // The agent died before the line above could take effect.
         }
@@ -147,33 +162,51 @@ fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
         for &(resource, value) in plan.limits {
             lower_limit(resource, value)?;
         }
-        check(Step::NoNewPrivileges, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        check(
+            Step::NoNewPrivileges,
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+        )?;
         for (&source, target) in plan.stdio.iter().zip(0..) {
             check(Step::Stdio, libc::dup2(source, target))?;
         }
-        check(Step::CloseFiles, raw(libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0)))?;
+        check(
+            Step::CloseFiles,
+            raw(libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0)),
+        )?;
         let none: u64 = 0;
         let set = libc::SIG_SETMASK;
         let mask = ptr::null_mut::<u64>();
         check(
             Step::Signals,
-            raw(libc::syscall(libc::SYS_rt_sigprocmask, set, &raw const none, mask, SIGNAL_SET_BYTES)),
+            raw(libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                set,
+                &raw const none,
+                mask,
+                SIGNAL_SET_BYTES,
+            )),
         )?;
         Err(exec(plan))
     }
 }
 
-/// Resets every signal, also those that the agent ignores: an ignored SIGPIPE would outlive the exec.
+/// Resets signals, also those that the agent ignores: an ignored SIGPIPE would outlive the exec.
 ///
 /// SAFETY: to be called in the child only.
 unsafe fn default_signal_actions() {
     /// All zeroes are `SIG_DFL` without flags in the kernel's layout, whatever its order of fields.
     const DEFAULT: [u64; 4] = [0; 4];
-    for signal in 1..=LAST_SIGNAL {
+    for signal in 1..=LAST_RESET_SIGNAL {
         // SAFETY: reads four words; KILL and STOP are refused, which is as good.
         unsafe {
             let previous = ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), previous, SIGNAL_SET_BYTES);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                previous,
+                SIGNAL_SET_BYTES,
+            );
         }
     }
 }
@@ -186,11 +219,32 @@ unsafe fn lower_limit(resource: c_int, value: u64) -> Result<(), Failure> {
     unsafe {
         let mut now: libc::rlimit64 = mem::zeroed();
         let none = ptr::null::<libc::rlimit64>();
-        check(Step::Limit, raw(libc::syscall(libc::SYS_prlimit64, 0, resource, none, &raw mut now)))?;
+        check(
+            Step::Limit,
+            raw(libc::syscall(
+                libc::SYS_prlimit64,
+                0,
+                resource,
+                none,
+                &raw mut now,
+            )),
+        )?;
         let value = value.min(now.rlim_max);
-        let lower = libc::rlimit64 { rlim_cur: value, rlim_max: value };
+        let lower = libc::rlimit64 {
+            rlim_cur: value,
+            rlim_max: value,
+        };
         let none = ptr::null_mut::<libc::rlimit64>();
-        check(Step::Limit, raw(libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const lower, none)))
+        check(
+            Step::Limit,
+            raw(libc::syscall(
+                libc::SYS_prlimit64,
+                0,
+                resource,
+                &raw const lower,
+                none,
+            )),
+        )
     }
 }
 
@@ -209,7 +263,10 @@ unsafe fn exec(plan: &Plan<'_>) -> Failure {
             _ => return failure,
         }
     }
-    denied.unwrap_or(Failure { step: Step::Exec, errno: libc::ENOENT })
+    denied.unwrap_or(Failure {
+        step: Step::Exec,
+        errno: libc::ENOENT,
+    })
 }
 
 fn raw(result: c_long) -> c_int {
@@ -217,7 +274,11 @@ fn raw(result: c_long) -> c_int {
 }
 
 fn check(step: Step, result: c_int) -> Result<(), Failure> {
-    if result == -1 { Err(Failure::last(step)) } else { Ok(()) }
+    if result == -1 {
+        Err(Failure::last(step))
+    } else {
+        Ok(())
+    }
 }
 
 /// The stack of the children of one thread, one after the other, below it a guard that faults.
@@ -270,16 +331,21 @@ pub(crate) fn block_signals() {
     }
 }
 
-/// Makes sure that the kernel keeps the exit status of children. An agent whose parent ignored SIGCHLD has
-/// inherited that, and its children would be reaped by the kernel unseen.
-pub(crate) fn keep_exit_statuses() {
-    // SAFETY: reads and writes one signal's disposition through initialized structures.
-    unsafe {
-        let mut action: libc::sigaction = mem::zeroed();
-        libc::sigaction(libc::SIGCHLD, ptr::null(), &raw mut action);
-        if action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0 {
-            let default: libc::sigaction = mem::zeroed();
-            libc::sigaction(libc::SIGCHLD, &raw const default, ptr::null_mut());
+/// Undoes what the agent may have inherited from a parent that ignored signals: without SIGCHLD the kernel
+/// would reap children unseen, and ignored real-time signals would be passed on to every job.
+pub(crate) fn claim_signals() {
+    for signal in [libc::SIGCHLD]
+        .into_iter()
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    {
+        // SAFETY: reads and writes the disposition of one signal through initialized structures.
+        unsafe {
+            let mut action: libc::sigaction = mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &raw mut action);
+            if action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0 {
+                let default: libc::sigaction = mem::zeroed();
+                libc::sigaction(signal, &raw const default, ptr::null_mut());
+            }
         }
     }
 }
@@ -301,7 +367,14 @@ fn wait4(pid: Pid, options: c_int) -> io::Result<Option<(c_int, libc::rusage)>> 
         // SAFETY: `rusage` is plain numbers, for which zero is valid.
         let mut usage: libc::rusage = unsafe { mem::zeroed() };
         // SAFETY: both pointers are to locals of the right type.
-        let found = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, options, &raw mut usage) };
+        let found = unsafe {
+            libc::wait4(
+                pid.as_raw_nonzero().get(),
+                &raw mut status,
+                options,
+                &raw mut usage,
+            )
+        };
         match found {
             0 => return Ok(None),
             -1 => {

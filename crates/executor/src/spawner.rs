@@ -125,15 +125,23 @@ struct Queue {
 impl Spawner {
     /// Starts `threads` threads named `spawner-N`, at least one.
     pub fn new(threads: usize) -> io::Result<Self> {
-        spawn::keep_exit_statuses();
+        spawn::claim_signals();
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let null = above_stdio(null)?;
-        let pool = Arc::new(Pool { queue: Mutex::default(), wake: Condvar::new(), null });
-        let keeper = Arc::new(Keeper { pool: Arc::clone(&pool) });
+        let pool = Arc::new(Pool {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            null,
+        });
+        let keeper = Arc::new(Keeper {
+            pool: Arc::clone(&pool),
+        });
         for number in 0..threads.max(1) {
             let stack = Stack::new()?;
             let pool = Arc::clone(&pool);
-            thread::Builder::new().name(format!("spawner-{number}")).spawn(move || pool.serve(&stack))?;
+            thread::Builder::new()
+                .name(format!("spawner-{number}"))
+                .spawn(move || pool.serve(&stack))?;
         }
         Ok(Self { keeper })
     }
@@ -145,12 +153,18 @@ impl Spawner {
 
     /// Spawns a command from a thread outside of the async runtime.
     pub fn spawn_blocking(&self, command: Command) -> Result<Child, SpawnError> {
-        self.request(command)?.blocking_recv().map_err(|_| SpawnError::Stopped)?
+        self.request(command)?
+            .blocking_recv()
+            .map_err(|_| SpawnError::Stopped)?
     }
 
     fn request(&self, command: Command) -> Result<oneshot::Receiver<Result<Child, SpawnError>>, SpawnError> {
         let (reply, receiver) = oneshot::channel();
-        let request = Request { command: Prepared::new(command)?, reply, keeper: Arc::clone(&self.keeper) };
+        let request = Request {
+            command: Prepared::new(command)?,
+            reply,
+            keeper: Arc::clone(&self.keeper),
+        };
         let pool = &self.keeper.pool;
         let mut queue = pool.lock();
         if queue.requests.len() >= QUEUE_MAX {
@@ -185,7 +199,12 @@ impl Pool {
     /// The life of one spawner thread.
     fn serve(&self, stack: &Stack) {
         spawn::block_signals();
-        while let Some(Request { command, reply, keeper }) = self.next() {
+        while let Some(Request {
+            command,
+            reply,
+            keeper,
+        }) = self.next()
+        {
             if reply.is_closed() {
                 continue;
             }
@@ -197,7 +216,9 @@ impl Pool {
 
     fn next(&self) -> Option<Request> {
         let mut queue = self.lock();
-        queue.abandoned.retain(|&pid| matches!(spawn::reap(pid), Ok(None)));
+        queue
+            .abandoned
+            .retain(|&pid| matches!(spawn::reap(pid), Ok(None)));
         loop {
             match queue.requests.pop_front() {
                 Some(request) => return Some(request),
@@ -228,13 +249,27 @@ fn explain(failure: Failure, command: &Prepared) -> SpawnError {
     let program = || command.program.clone();
     match (step, errno) {
         (_, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => SpawnError::Limit { step, source },
-        (Step::WorkDir, _) => SpawnError::BadWorkDir { path: command.workdir(), source },
-        (Step::Exec, libc::ENOENT) if !command.program_exists() => SpawnError::NotFound { program: program() },
+        (Step::WorkDir, _) => SpawnError::BadWorkDir {
+            path: command.workdir(),
+            source,
+        },
+        (Step::Exec, libc::ENOENT) if !command.program_exists() => {
+            SpawnError::NotFound { program: program() }
+        }
         (Step::Exec, libc::E2BIG) => SpawnError::TooLong,
         (
             Step::Exec,
-            libc::ENOENT | libc::EACCES | libc::ENOEXEC | libc::EISDIR | libc::EINVAL | libc::ELIBBAD | libc::EPERM,
-        ) => SpawnError::NotExecutable { program: program(), source },
+            libc::ENOENT
+            | libc::EACCES
+            | libc::ENOEXEC
+            | libc::EISDIR
+            | libc::EINVAL
+            | libc::ELIBBAD
+            | libc::EPERM,
+        ) => SpawnError::NotExecutable {
+            program: program(),
+            source,
+        },
         _ => SpawnError::Other { step, source },
     }
 }

@@ -52,7 +52,13 @@ pub struct Child {
 impl Child {
     pub(crate) fn new(pid: Pid, pidfd: OwnedFd, keeper: Arc<Keeper>) -> Self {
         let start_time = Process::find(pid).map_or(0, |process| process.start_time);
-        Self { pid, pidfd, start_time, reaped: Mutex::new(false), keeper }
+        Self {
+            pid,
+            pidfd,
+            start_time,
+            reaped: Mutex::new(false),
+            keeper,
+        }
     }
 
     /// Returns its pid, which is also the id of the process group and the session that it leads.
@@ -86,8 +92,9 @@ impl Child {
             .expect("a child stays until it is reaped here")?;
         self.signal_group(Signal::KILL);
         *reaped = true;
-        let (status, usage) =
-            spawn::reap(self.pid).expect("nobody else in this process reaps").expect("its end was seen");
+        let (status, usage) = spawn::reap(self.pid)
+            .expect("nobody else in this process reaps")
+            .expect("its end was seen");
         Some((exit_status(status), Usage::from(usage)))
     }
 
@@ -137,7 +144,9 @@ impl From<libc::rusage> for Usage {
         Self {
             user: duration(usage.ru_utime),
             system: duration(usage.ru_stime),
-            max_rss_bytes: max_rss_kib.and_then(|kib| u64::try_from(kib).ok()).map(|kib| kib * 1024),
+            max_rss_bytes: max_rss_kib
+                .and_then(|kib| u64::try_from(kib).ok())
+                .map(|kib| kib * 1024),
         }
     }
 }

@@ -10,7 +10,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Watches an open descriptor for being readable. To be called within a runtime.
-#[expect(deprecated, reason = "its successor asks in an unsafe block for what this module promises in words")]
+#[expect(
+    deprecated,
+    reason = "its successor asks in an unsafe block for what this module promises in words"
+)]
 pub(crate) fn watch<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::job::{State, leases_set};
 use domain::plan::LaneDemand;
 use domain::{AgentId, AgentRef, Job, JobId, JobSpec, Lane, Timestamp};
-use nexus::{Ascending, Demand, Durability, Hold, Outcome, Score, Taken};
+use nexus::{Ascending, Durability, Outcome, Score, Taken};
 
 use crate::duty::HOLD;
 use crate::error::LedgerError;
@@ -82,7 +82,7 @@ impl Ledger {
         let held_until = Score::saturating(now.plus(HOLD).as_millis());
         let demands = claimants
             .iter()
-            .map(|claimant| demand(&claimant.demand, held_until))
+            .map(|claimant| plan::take(&claimant.demand, held_until))
             .collect();
         let taken = self.nexus.take(&self.space, demands).await?;
         let mut planned = Vec::new();
@@ -224,19 +224,6 @@ impl Ledger {
             }
         }
         Ok(leases)
-    }
-}
-
-fn demand(demand: &LaneDemand, held_until: Score) -> Demand {
-    Demand {
-        sets: demand.lanes.iter().map(Lane::set).collect(),
-        n: demand.n,
-        up_to: Score::MAX,
-        hold: Hold {
-            set: keys::HELD.to_owned(),
-            until: held_until,
-        },
-        with: vec![keys::JOB_PREFIX.to_owned(), keys::SPEC_PREFIX.to_owned()],
     }
 }
 

@@ -73,6 +73,15 @@ impl Ledger {
         Ok(Timestamp(self.nexus.now().await?.0))
     }
 
+    /// Asks the nexus for a record, to see whether it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn probe(&self) -> Result<(), LedgerError> {
+        self.fetch_one(keys::BEAT).await?;
+        Ok(())
+    }
+
     /// What changes, from now on. Hints may be lost.
     pub fn watch(&self) -> nexus::Hints {
         self.nexus.watch(&self.space)

@@ -20,6 +20,7 @@ pub mod plan;
 mod query;
 pub mod record;
 mod submit;
+pub mod system;
 pub mod transaction;
 
 pub use self::chain::{JournalEntry, verify_chain};
@@ -30,4 +31,5 @@ pub use self::finish::{FinishItem, FinishRefused};
 pub use self::ledger::{Applied, Ledger, TxIds};
 pub use self::log::{LogChunk, LogPiece, LogRefused, LogStatus, Rolled, TAIL_BYTES_MAX};
 pub use self::query::{JobDetail, JobPage};
-pub use self::submit::{Idempotency, Submission, SubmitError};
+pub use self::submit::{Accepted, Idempotency, Submission, SubmitError};
+pub use nexus::{Hint, Hints};

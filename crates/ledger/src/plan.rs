@@ -7,13 +7,28 @@ use std::time::Duration;
 
 use domain::entity::FOLLOWUPS;
 use domain::job::{State, Waits, apply, leases_set};
-use domain::plan::{Beat, ReapPlan, lease_end, plan_beat, taken_because};
-use domain::{AgentId, AgentRef, Entity as _, Job, JobEvent, Move, Place, Refused, Step, Timestamp};
-use nexus::{Class, Guard, Move as SetMove, Score, Transaction, TxId, Version};
+use domain::plan::{Beat, LaneDemand, ReapPlan, lease_end, plan_beat, taken_because};
+use domain::{AgentId, AgentRef, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp};
+use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Transaction, TxId, Version};
 
 use crate::keys;
 use crate::record::{self, BeatRecord};
 use crate::transaction::{StoredJob, changed};
+
+/// What is asked of the nexus for one claimant: the best-placed jobs of its lanes, held until `held_until`, each with
+/// its record and its spec.
+pub fn take(demand: &LaneDemand, held_until: Score) -> Demand {
+    Demand {
+        sets: demand.lanes.iter().map(Lane::set).collect(),
+        n: demand.n,
+        up_to: Score::MAX,
+        hold: Hold {
+            set: keys::HELD.to_owned(),
+            until: held_until,
+        },
+        with: vec![keys::JOB_PREFIX.to_owned(), keys::SPEC_PREFIX.to_owned()],
+    }
+}
 
 /// The claim of a job that was taken from its lane and is held until `held_until`.
 ///

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
+
 /// A call to a nexus failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NexusError {
@@ -24,12 +26,9 @@ pub enum NexusError {
     /// The nexus was closed. Nothing was written.
     #[error("use the nexus: it is closed")]
     Closed,
-    /// What is stored contradicts itself.
-    #[error("make sense of the stored {what}")]
-    Corrupt {
-        /// Which part of the store.
-        what: &'static str,
-    },
+    /// What is stored contradicts itself. Nothing was written; only a backup helps.
+    #[error("make sense of what is stored")]
+    Corrupt(#[source] Arc<BackendError>),
 }
 
 /// What lies beneath an unreachable store.
@@ -49,9 +48,17 @@ pub enum BackendError {
     Sqlite(#[from] rusqlite::Error),
 }
 
+/// For a failure after which nothing was written.
 impl From<BackendError> for NexusError {
     fn from(error: BackendError) -> Self {
-        Self::Unavailable(Arc::new(error))
+        let code = match &error {
+            BackendError::Sqlite(error) => error.sqlite_error_code(),
+            BackendError::SwitchedOff | BackendError::WriterGone | BackendError::NoRoom => None,
+        };
+        match code {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(Arc::new(error)),
+            _ => Self::Unavailable(Arc::new(error)),
+        }
     }
 }
 

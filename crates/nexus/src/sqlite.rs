@@ -18,6 +18,7 @@ use self::group::{Answer, Request, Work};
 use self::lock::Lock;
 use self::reader::Readers;
 use self::room::Room;
+use self::snapshot::Snapshot;
 use crate::hints::HintBoard;
 use crate::{
     Ascending, BackendError, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member,
@@ -26,15 +27,16 @@ use crate::{
 };
 
 mod apply;
+mod dump;
 mod group;
 mod lock;
 mod logs;
 mod names;
-mod query;
 mod reader;
 mod room;
 mod schema;
 mod sets;
+mod snapshot;
 mod take;
 mod writer;
 
@@ -74,6 +76,7 @@ impl SqliteNexus {
         let lock = Lock::acquire(&path)?;
         let mut connection = connect(&path)?;
         schema::prepare(&mut connection, &path)?;
+        sync_what_was_recovered(&connection)?;
         let readers = Readers::open(&path)?;
         let hints = Arc::new(HintBoard::new());
         let (sender, thread) = writer::start(lock, connection, Room::new(&path), Arc::clone(&hints))?;
@@ -111,11 +114,11 @@ impl SqliteNexus {
     async fn read<T: Send + 'static>(
         &self,
         space: &Space,
-        query: impl FnOnce(&Connection, &Space) -> rusqlite::Result<T> + Send + 'static,
+        read: impl FnOnce(&Snapshot<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, NexusError> {
         let space = space.clone();
         self.readers
-            .read(move |connection| query(connection, &space))
+            .read(move |connection| read(&Snapshot::new(connection, &space)?))
             .await
     }
 }
@@ -155,6 +158,12 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// A process that was killed may have written commits that were not synced yet. They are there now, so a repeated
+/// transaction would be told that it was applied: that must then survive a loss of power.
+fn sync_what_was_recovered(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 #[async_trait]
 impl Nexus for SqliteNexus {
     async fn commit(
@@ -180,10 +189,7 @@ impl Nexus for SqliteNexus {
     async fn fetch(&self, space: &Space, keys: &[Key]) -> Result<Vec<Option<Record>>, NexusError> {
         check::wanted("key", keys)?;
         let keys = keys.to_vec();
-        self.read(space, move |connection, space| {
-            query::fetch(connection, space, &keys)
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.fetch(&keys)).await
     }
 
     async fn range(
@@ -194,10 +200,8 @@ impl Nexus for SqliteNexus {
     ) -> Result<Vec<(Score, Member)>, NexusError> {
         check::page("set", set, page.n)?;
         let set = set.to_owned();
-        self.read(space, move |connection, space| {
-            query::range(connection, space, (&set, &page))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.range(&set, &page))
+            .await
     }
 
     async fn range_back(
@@ -208,10 +212,8 @@ impl Nexus for SqliteNexus {
     ) -> Result<Vec<(Score, Member)>, NexusError> {
         check::page("set", set, page.n)?;
         let set = set.to_owned();
-        self.read(space, move |connection, space| {
-            query::range_back(connection, space, (&set, &page))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.range_back(&set, &page))
+            .await
     }
 
     async fn scores(
@@ -223,37 +225,27 @@ impl Nexus for SqliteNexus {
         check::name("set", set)?;
         check::wanted("member", members)?;
         let (set, members) = (set.to_owned(), members.to_vec());
-        self.read(space, move |connection, space| {
-            query::scores(connection, space, (&set, &members))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.scores(&set, &members))
+            .await
     }
 
     async fn size(&self, space: &Space, set: &str) -> Result<u64, NexusError> {
         check::name("set", set)?;
         let set = set.to_owned();
-        self.read(space, move |connection, space| {
-            query::size(connection, space, &set)
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.size(&set)).await
     }
 
     async fn counters(&self, space: &Space, names: &[Counter]) -> Result<Vec<i64>, NexusError> {
         check::wanted("counter", names)?;
         let names = names.to_vec();
-        self.read(space, move |connection, space| {
-            query::counters(connection, space, &names)
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.counters(&names)).await
     }
 
     async fn read_log(&self, space: &Space, log: &str, span: Span) -> Result<Vec<Entry>, NexusError> {
         check::page("log", log, span.n)?;
         let log = log.to_owned();
-        self.read(space, move |connection, space| {
-            query::read_log(connection, space, (&log, span))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.read_log(&log, span))
+            .await
     }
 
     async fn read_thread(
@@ -266,28 +258,20 @@ impl Nexus for SqliteNexus {
         check::page("log", log, span.n)?;
         check::name("thread", thread)?;
         let (log, thread) = (log.to_owned(), thread.to_owned());
-        self.read(space, move |connection, space| {
-            query::read_thread(connection, space, (&log, &thread, span))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.read_thread(&log, &thread, span))
+            .await
     }
 
     async fn log_len(&self, space: &Space, log: &str) -> Result<u64, NexusError> {
         check::name("log", log)?;
         let log = log.to_owned();
-        self.read(space, move |connection, space| {
-            query::log_len(connection, space, &log)
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.log_len(&log)).await
     }
 
     async fn heads(&self, space: &Space, family: &str, n: usize) -> Result<Vec<(Set, Score)>, NexusError> {
         check::family(family, n)?;
         let family = family.to_owned();
-        self.read(space, move |connection, space| {
-            query::heads(connection, space, (&family, n))
-        })
-        .await
+        self.read(space, move |snapshot| snapshot.heads(&family, n)).await
     }
 
     fn watch(&self, space: &Space) -> Hints {
@@ -307,7 +291,7 @@ impl Nexus for SqliteNexus {
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {
-        self.read(space, query::dump).await
+        self.read(space, dump::dump).await
     }
 
     async fn close(&self) -> Result<(), NexusError> {

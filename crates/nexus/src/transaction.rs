@@ -139,7 +139,7 @@ pub enum Outcome {
     /// All guards held and all writes are done.
     Applied,
     /// It was applied before, for a record that it puts carries its id already. Nothing was written now.
-    /// This is how a caller that never saw the answer learns it: by sending the same transaction again.
+    /// This is how a caller that never saw the answer learns it: by sending the same transaction again, as durable as before.
     /// Only a transaction with puts can be recognized, and only while one of the records was not overwritten.
     Already,
     /// A guard did not hold. Nothing was written.

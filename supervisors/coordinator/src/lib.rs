@@ -1,1 +1,34 @@
-//! The coordinator's tree.
+//! What restarts what in a coordinator.
+//!
+//! Start order is dependency order, so `edge` takes no request before the others are up, and stops first. The actors
+//! share no state that one's death could spoil: one_for_one. Ten restarts in a minute are not bad luck; then the
+//! process ends and says why, and the next one reads everything from the nexus.
+
+mod start;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::{Coordinator, children};
+use supervision::{Intensity, Strategy, TreeSpec};
+use tokio::net::TcpListener;
+
+pub use self::start::{Config, NexusUrl, Running, StartError, start};
+pub use self::tokens::{ADMIN_TOKEN_FILE, JOIN_TOKEN_FILE, Tokens, TokensError};
+
+/// Restarts that are allowed in [`WITHIN`].
+const RESTARTS_MAX: u32 = 10;
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The tree of one coordinator.
+pub fn tree(coordinator: &Arc<Coordinator>, listener: Arc<TcpListener>) -> TreeSpec {
+    TreeSpec::new(Strategy::OneForOne, Intensity { max: RESTARTS_MAX, within: WITHIN })
+        .child(children::pulse(coordinator))
+        .child(children::intake(coordinator))
+        .child(children::dispatch(coordinator))
+        .child(children::reaper(coordinator))
+        .child(children::timekeeper(coordinator))
+        .child(children::followups(coordinator))
+        .child(children::edge(coordinator, listener))
+}

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use ractor::{ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use thiserror::Error;
+use tokio::task::yield_now;
 
 use crate::ctx::panic_text;
 use crate::directory::{ActorState, Life, Presence};
@@ -35,13 +36,23 @@ impl ChildCtx {
     /// Starts an actor of ours. Every worker of every tree comes through here.
     pub(crate) async fn spawn<A: Actor>(self, actor: A, handle: Handle<A::Msg>) -> Result<(), NotStarted> {
         let Self { parent, life } = self;
-        let name = life.record.name.clone();
-        launch(&parent, name, Host { actor, inner: Mutex::new(None), port: Port::new(handle), life }).await
+        let name = life.record.birth.name.clone();
+        launch(
+            &parent,
+            name,
+            Host {
+                actor,
+                inner: Mutex::new(None),
+                port: Port::new(handle),
+                life,
+            },
+        )
+        .await
     }
 
     async fn spawn_supervisor(self, shape: Shape) -> Result<(), NotStarted> {
         let Self { parent, life } = self;
-        let name = life.record.name.clone();
+        let name = life.record.birth.name.clone();
         launch(&parent, name, Supervisor::new(shape, life)).await
     }
 }
@@ -56,7 +67,10 @@ impl ChildSpec {
             Body::Dynamic(shape) => ctx.spawn_supervisor(Shape::Dynamic(Arc::clone(shape))).boxed(),
         };
         let panicked = |panic: Box<dyn Any + Send>| Err(NotStarted(panic_text(&*panic)));
-        AssertUnwindSafe(starting).catch_unwind().map(move |started| started.unwrap_or_else(panicked)).boxed()
+        AssertUnwindSafe(starting)
+            .catch_unwind()
+            .map(move |started| started.unwrap_or_else(panicked))
+            .boxed()
     }
 }
 
@@ -82,11 +96,16 @@ pub(crate) struct Port<M: Send + 'static> {
 impl<M: Send + 'static> Port<M> {
     pub(crate) fn new(handle: Handle<M>) -> Self {
         let stats = Arc::new(ActorStats::new(handle.capacity()));
-        Self { handle, stats, bound: OnceLock::new() }
+        Self {
+            handle,
+            stats,
+            bound: OnceLock::new(),
+        }
     }
 
     pub(crate) fn open(&self, actor: ActorRef<Envelope<M>>) {
-        self.bound.get_or_init(|| self.handle.bind(Mailbox::new(actor, Arc::clone(&self.stats))));
+        self.bound
+            .get_or_init(|| self.handle.bind(Mailbox::new(actor, Arc::clone(&self.stats))));
     }
 }
 
@@ -108,6 +127,7 @@ struct Host<A: Actor> {
 }
 
 struct Inner<A: Actor> {
+    first_message: bool,
     state: A::State,
     ctx: Ctx<A::Msg>,
 }
@@ -129,11 +149,23 @@ impl<A: Actor> ractor::Actor for Host<A> {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, (): ()) -> Result<(), ActorProcessingErr> {
         let (cell, stats) = (myself.get_cell(), Arc::clone(&self.port.stats));
-        self.life.enter(Presence { cell, stats, commands: None });
+        self.life.enter(Presence {
+            cell,
+            stats,
+            commands: None,
+        });
         let record = &self.life.record;
-        let ctx = Ctx::new(myself.clone(), record.path.clone(), record.incarnation);
+        let ctx = Ctx::new(
+            myself.clone(),
+            record.birth.path.clone(),
+            record.birth.incarnation,
+        );
         let state = self.actor.start(&ctx).await.map_err(crash)?;
-        self.put(Box::new(Inner { state, ctx }));
+        self.put(Box::new(Inner {
+            first_message: true,
+            state,
+            ctx,
+        }));
         record.set_state(ActorState::Running);
         self.port.open(myself);
         Ok(())
@@ -145,9 +177,16 @@ impl<A: Actor> ractor::Actor for Host<A> {
         envelope: Self::Msg,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        let mut inner = self.take().expect("put back after every message, and an error ends the actor");
+        let mut inner = self
+            .take()
+            .expect("put back after every message, and an error ends the actor");
+        if std::mem::take(&mut inner.first_message) {
+            // `ractor` has just told the supervisor of the start, so on this thread the supervisor may be next in a slot
+            // that no other thread takes from. If this actor blocked now, nobody could supervise it.
+            yield_now().await;
+        }
         if let Some(msg) = inner.ctx.accept(self.port.stats.open(envelope)).map_err(crash)? {
-            let Inner { state, ctx } = &mut *inner;
+            let Inner { state, ctx, .. } = &mut *inner;
             self.actor.handle(ctx, msg, state).await.map_err(crash)?;
         }
         self.put(inner);
@@ -157,7 +196,7 @@ impl<A: Actor> ractor::Actor for Host<A> {
     async fn post_stop(&self, _: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         if let Some(mut inner) = self.take() {
             self.life.record.set_state(ActorState::Stopping);
-            let Inner { state, ctx } = &mut *inner;
+            let Inner { state, ctx, .. } = &mut *inner;
             self.actor.stop(ctx, state).await;
             ctx.end_tasks().await;
         }

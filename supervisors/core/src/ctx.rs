@@ -12,17 +12,22 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use ractor::ActorRef;
+use thiserror::Error;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::exit::Exit;
-use crate::handle::Refused;
 use crate::mailbox::{Envelope, Load};
 use crate::{Failure, TreePath};
 
 /// The most tasks that one actor may have running, its ticks included.
 pub const TASKS_MAX: usize = 1024;
+
+/// Why a task was not begun: [`TASKS_MAX`] are running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{TASKS_MAX} tasks of this actor are running already")]
+pub struct TooManyTasks;
 
 /// The surroundings of one incarnation.
 pub struct Ctx<M> {
@@ -47,8 +52,17 @@ struct Tick<M> {
 
 impl<M: Send + 'static> Ctx<M> {
     pub(crate) fn new(myself: ActorRef<Envelope<M>>, path: TreePath, incarnation: u64) -> Self {
-        let duties = Duties { tasks: JoinSet::new(), ticks: Vec::new(), tick_number: 0 };
-        Self { myself, path, incarnation, duties: Mutex::new(duties) }
+        let duties = Duties {
+            tasks: JoinSet::new(),
+            ticks: Vec::new(),
+            tick_number: 0,
+        };
+        Self {
+            myself,
+            path,
+            incarnation,
+            duties: Mutex::new(duties),
+        }
     }
 
     /// Returns this actor's place in the tree.
@@ -79,16 +93,20 @@ impl<M: Send + 'static> Ctx<M> {
             sleep(delay).await;
             tell(&myself, Load::Tick(msg, number));
         });
-        duties.ticks.push(Tick { variant, number, timer });
+        duties.ticks.push(Tick {
+            variant,
+            number,
+            timer,
+        });
     }
 
     /// Runs `work` beside the mailbox, for waits that must not keep messages or a stop waiting. Its output comes back
-    /// as a message. A panic in it crashes the actor. Refused as busy when [`TASKS_MAX`] are running.
-    pub fn task(&self, work: impl Future<Output = M> + Send + 'static) -> Result<(), Refused> {
+    /// as a message. A panic in it crashes the actor. Refused when [`TASKS_MAX`] are running.
+    pub fn task(&self, work: impl Future<Output = M> + Send + 'static) -> Result<(), TooManyTasks> {
         let mut duties = self.duties();
         while duties.tasks.try_join_next().is_some() {}
         if duties.tasks.len() >= TASKS_MAX {
-            return Err(Refused::Busy);
+            return Err(TooManyTasks);
         }
         let myself = self.myself.clone();
         duties.spawn(async move {
@@ -151,5 +169,6 @@ fn tell<M: Send + 'static>(myself: &ActorRef<Envelope<M>>, load: Load<M>) {
 
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown panic".to_owned())
 }

@@ -79,7 +79,10 @@ pub struct ActorInfo {
 impl Directory {
     /// Returns all live actors, parents before their children.
     pub fn list(&self) -> Vec<ActorInfo> {
-        self.records().values().filter_map(|record| record.info()).collect()
+        self.records()
+            .values()
+            .filter_map(|record| record.info())
+            .collect()
     }
 
     /// Returns the latest life at `path`, if it is alive.
@@ -103,7 +106,7 @@ impl Directory {
         for record in left {
             if timeout_at(deadline, record.gone()).await.is_err() {
                 record.set_state(ActorState::Abandoned);
-                let (path, incarnation) = (&record.path, record.incarnation);
+                let (path, incarnation) = (&record.birth.path, record.birth.incarnation);
                 error!(target: "hiveforge.supervisor", %path, incarnation, "actor does not end when killed: abandoned");
             }
         }
@@ -112,15 +115,19 @@ impl Directory {
     /// Returns the paths of those that could not be ended and still exist.
     pub(crate) fn abandoned(&self) -> Vec<TreePath> {
         let records = self.records();
-        let abandoned = records.values().filter(|record| record.state() == ActorState::Abandoned);
-        abandoned.map(|record| record.path.clone()).collect()
+        let abandoned = records
+            .values()
+            .filter(|record| record.state() == ActorState::Abandoned);
+        abandoned.map(|record| record.birth.path.clone()).collect()
     }
 
     fn at_and_under(&self, path: &TreePath) -> Vec<Arc<Record>> {
         let records = self.records();
         let at = records.range((path.clone(), 0)..=(path.clone(), u64::MAX));
         let under = records.range((path.start_of_subtree(), 0)..(path.end_of_subtree(), 0));
-        let alive = at.chain(under).filter(|(_, record)| record.state() != ActorState::Abandoned);
+        let alive = at
+            .chain(under)
+            .filter(|(_, record)| record.state() != ActorState::Abandoned);
         alive.map(|(_, record)| Arc::clone(record)).collect()
     }
 
@@ -142,7 +149,7 @@ pub(crate) struct Birth {
 
 /// One life in the directory.
 pub(crate) struct Record {
-    birth: Birth,
+    pub(crate) birth: Birth,
     serial: u64,
     started_at: Instant,
     state: AtomicU8,
@@ -155,14 +162,6 @@ pub(crate) struct Presence {
     pub(crate) cell: ActorCell,
     pub(crate) stats: Arc<ActorStats>,
     pub(crate) commands: Option<Handle<Command>>,
-}
-
-impl std::ops::Deref for Record {
-    type Target = Birth;
-
-    fn deref(&self) -> &Birth {
-        &self.birth
-    }
 }
 
 impl Record {
@@ -201,13 +200,13 @@ impl Record {
 
     fn info(&self) -> Option<ActorInfo> {
         Some(ActorInfo {
-            path: self.path.clone(),
-            incarnation: self.incarnation,
-            kind: self.kind,
+            path: self.birth.path.clone(),
+            incarnation: self.birth.incarnation,
+            kind: self.birth.kind,
             state: self.state(),
             started_at: self.started_at.into_std(),
-            restarts: self.restarts,
-            last_exit: self.last_exit.clone(),
+            restarts: self.birth.restarts,
+            last_exit: self.birth.last_exit.clone(),
             mailbox: self.presence()?.stats.info(),
         })
     }
@@ -231,20 +230,26 @@ impl Life {
             presence: OnceLock::new(),
             gone,
         };
-        Self { record: Arc::new(record), directory: directory.clone(), _alive: alive }
+        Self {
+            record: Arc::new(record),
+            directory: directory.clone(),
+            _alive: alive,
+        }
     }
 
     /// Puts the life into the directory.
     pub(crate) fn enter(&self, presence: Presence) {
         self.record.presence.get_or_init(|| presence);
-        let key = (self.record.path.clone(), self.record.serial);
+        let key = (self.record.birth.path.clone(), self.record.serial);
         self.directory.records().insert(key, Arc::clone(&self.record));
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        let key = (self.record.path.clone(), self.record.serial);
-        self.directory.records().remove(&key);
+        let key = (self.record.birth.path.clone(), self.record.serial);
+        // The lock is given back before what the record held is dropped.
+        let record = self.directory.records().remove(&key);
+        drop(record);
     }
 }

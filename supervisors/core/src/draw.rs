@@ -4,13 +4,16 @@
 //! Children stand in start order. What every supervisor and worker does by default is not repeated in each line.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
+use crate::directory::Kind;
 use crate::spec::{AutoShutdown, Body, ChildSpec, Intensity, Restart, Shutdown, Strategy, TreeSpec};
 
 /// Returns the tree as text, one line for each child, ended by a line feed.
 pub fn draw(name: &str, tree: &TreeSpec) -> String {
-    let mut rows = vec![Row { label: name.to_owned(), rules: tree_rules(tree) }];
+    let mut rows = vec![Row {
+        label: name.to_owned(),
+        rules: tree_rules(tree),
+    }];
     children_rows(&mut rows, "", &tree.children);
     layout(&rows)
 }
@@ -27,7 +30,11 @@ struct Row {
 }
 
 fn layout(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let width = rows
+        .iter()
+        .map(|row| row.label.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for Row { label, rules } in rows {
         let padding = width - label.chars().count();
@@ -38,8 +45,17 @@ fn layout(rows: &[Row]) -> String {
 
 fn children_rows(rows: &mut Vec<Row>, indent: &str, children: &[ChildSpec]) {
     for (at, child) in children.iter().enumerate() {
-        let (branch, below) = if at + 1 == children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        child_rows(rows, &format!("{indent}{branch}"), &format!("{indent}{below}"), child);
+        let (branch, below) = if at + 1 == children.len() {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        child_rows(
+            rows,
+            &format!("{indent}{branch}"),
+            &format!("{indent}{below}"),
+            child,
+        );
     }
 }
 
@@ -47,16 +63,26 @@ fn child_rows(rows: &mut Vec<Row>, first: &str, indent: &str, child: &ChildSpec)
     let mut rules = restart_rule(child);
     let id = &child.id;
     match &child.body {
-        Body::Worker(_) => rows.push(Row { label: format!("{first}{id}"), rules }),
+        Body::Worker(_) => rows.push(Row {
+            label: format!("{first}{id}"),
+            rules,
+        }),
         Body::Supervisor(tree) => {
             write!(rules, " | {}", tree_rules(tree)).expect("writing to a string does not fail");
-            rows.push(Row { label: format!("{first}{id}"), rules });
+            rows.push(Row {
+                label: format!("{first}{id}"),
+                rules,
+            });
             children_rows(rows, indent, &tree.children);
         }
         Body::Dynamic(shape) => {
             let (max, intensity) = (shape.max_children, intensity(&shape.intensity));
-            write!(rules, " | dynamic, at most {max}, {intensity}").expect("writing to a string does not fail");
-            rows.push(Row { label: format!("{first}{id}"), rules });
+            write!(rules, " | dynamic, at most {max}, {intensity}")
+                .expect("writing to a string does not fail");
+            rows.push(Row {
+                label: format!("{first}{id}"),
+                rules,
+            });
             if let Some(example) = &shape.example {
                 child_rows(rows, &format!("{indent}└╌ "), &format!("{indent}   "), &example());
             }
@@ -87,16 +113,13 @@ fn restart_rule(child: &ChildSpec) -> String {
     let significant = if child.significant { ", significant" } else { "" };
     let shutdown = match child.shutdown {
         Shutdown::BrutalKill => "killed".to_owned(),
-        Shutdown::Timeout(limit) => format!("stops within {}", seconds(limit)),
+        Shutdown::Timeout(limit) => format!("stops within {limit:?}"),
+        Shutdown::Infinity if child.kind() == Kind::Worker => "stops in its own time".to_owned(),
         Shutdown::Infinity => "stops after its children".to_owned(),
     };
     format!("{restart}{significant}, {shutdown}")
 }
 
 fn intensity(Intensity { max, within }: &Intensity) -> String {
-    format!("{max} in {}", seconds(*within))
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{duration:?}")
+    format!("{max} in {within:?}")
 }

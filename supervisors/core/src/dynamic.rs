@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 use thiserror::Error;
 
+use crate::TreePath;
 use crate::handle::{AskError, Handle, Refused};
 use crate::policy::ChildKey;
 use crate::spec::{AutoShutdown, ChildSpec, Intensity, SpecError};
 use crate::supervisor::{COMMANDS_MAX, ChildInfo, Command};
-use crate::TreePath;
 
 type Template<Args> = dyn Fn(Args) -> ChildSpec + Send + Sync;
 
@@ -40,7 +40,11 @@ pub struct ChildRef {
 
 impl ChildRef {
     pub(crate) fn new(path: TreePath, supervisor: u64, key: ChildKey) -> Self {
-        Self { path, supervisor, key }
+        Self {
+            path,
+            supervisor,
+            key,
+        }
     }
 
     /// Returns the child's place in the tree.
@@ -74,7 +78,13 @@ impl<Args: Send + 'static> Dynamic<Args> {
     pub fn new(name: impl Into<String>) -> Self {
         let commands = Handle::new(name, COMMANDS_MAX);
         let n_children = Arc::new(Counter::default());
-        Self { inner: Arc::new(Inner { commands, n_children, template: ArcSwapOption::empty() }) }
+        Self {
+            inner: Arc::new(Inner {
+                commands,
+                n_children,
+                template: ArcSwapOption::empty(),
+            }),
+        }
     }
 
     /// Starts a child and waits until it is up, or the start has failed. Starts are done one after the other, so a
@@ -83,7 +93,11 @@ impl<Args: Send + 'static> Dynamic<Args> {
         let template = self.inner.template.load_full().ok_or(StartChildError::Down)?;
         let spec = template(args);
         spec.check(AutoShutdown::Never)?;
-        let answer = self.inner.commands.ask_until_down(|reply| Command::StartChild(spec, reply)).await;
+        let answer = self
+            .inner
+            .commands
+            .ask_until_down(|reply| Command::StartChild(spec, reply))
+            .await;
         answer.unwrap_or_else(|error| match error {
             AskError::Busy => Err(StartChildError::Full),
             AskError::Down | AskError::TimedOut => Err(StartChildError::Down),
@@ -93,13 +107,21 @@ impl<Args: Send + 'static> Dynamic<Args> {
     /// Terminates a child as its spec says, and waits for it. Returns false if it was not there any more.
     pub async fn terminate_child(&self, child: &ChildRef) -> Result<bool, Refused> {
         let child = child.clone();
-        let answer = self.inner.commands.ask_until_down(|reply| Command::TerminateChild(child, reply)).await;
+        let answer = self
+            .inner
+            .commands
+            .ask_until_down(|reply| Command::TerminateChild(child, reply))
+            .await;
         answer.map_err(refused)
     }
 
     /// Returns the children in start order, as the supervisor sees them.
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, Refused> {
-        self.inner.commands.ask_until_down(Command::WhichChildren).await.map_err(refused)
+        self.inner
+            .commands
+            .ask_until_down(Command::WhichChildren)
+            .await
+            .map_err(refused)
     }
 
     /// Returns how many children there are, those being restarted included. Does not ask anybody.
@@ -116,13 +138,17 @@ impl<Args: Send + 'static> Dynamic<Args> {
     }
 
     pub(crate) fn use_template(&self, template: Arc<Template<Args>>) {
-        self.inner.template.store(Some(Arc::new(Box::new(move |args| template(args)))));
+        self.inner
+            .template
+            .store(Some(Arc::new(Box::new(move |args| template(args)))));
     }
 }
 
 impl<Args> Clone for Dynamic<Args> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 

@@ -81,7 +81,12 @@ mod tests {
 
     #[test]
     fn a_stop_reason_is_read_back_as_the_exit_that_wrote_it() {
-        for exit in [Exit::Normal, Exit::Shutdown, Exit::GaveUp("child a".into()), Exit::Killed] {
+        for exit in [
+            Exit::Normal,
+            Exit::Shutdown,
+            Exit::GaveUp("child a".into()),
+            Exit::Killed,
+        ] {
             assert_eq!(Exit::of_reason(Some(exit.to_reason())), exit);
         }
     }

@@ -64,7 +64,13 @@ impl<M: Send + 'static> Handle<M> {
     pub fn new(name: impl Into<String>, capacity: usize) -> Self {
         assert!(capacity > 0, "a mailbox needs room for one message");
         let bound = ArcSwapOption::empty();
-        Self { inner: Arc::new(Inner { name: name.into().into(), capacity, bound }) }
+        Self {
+            inner: Arc::new(Inner {
+                name: name.into().into(),
+                capacity,
+                bound,
+            }),
+        }
     }
 
     /// Returns the name given at creation.
@@ -76,10 +82,12 @@ impl<M: Send + 'static> Handle<M> {
     pub fn try_tell(&self, msg: M) -> Result<(), Refused> {
         let mailbox = self.inner.bound.load();
         let mailbox = mailbox.as_ref().ok_or(Refused::Down)?;
-        let permit = Arc::clone(&mailbox.stats().permits).try_acquire_owned().map_err(|e| match e {
-            TryAcquireError::NoPermits => Refused::Busy,
-            TryAcquireError::Closed => Refused::Down,
-        })?;
+        let permit = Arc::clone(&mailbox.stats().permits)
+            .try_acquire_owned()
+            .map_err(|e| match e {
+                TryAcquireError::NoPermits => Refused::Busy,
+                TryAcquireError::Closed => Refused::Down,
+            })?;
         mailbox.send(msg, permit).then_some(()).ok_or(Refused::Down)
     }
 
@@ -98,7 +106,9 @@ impl<M: Send + 'static> Handle<M> {
         question: impl FnOnce(Reply<R>) -> M,
         limit: Duration,
     ) -> Result<R, AskError> {
-        timeout(limit, self.ask_until_down(question)).await.unwrap_or(Err(AskError::TimedOut))
+        timeout(limit, self.ask_until_down(question))
+            .await
+            .unwrap_or(Err(AskError::TimedOut))
     }
 
     /// Asks, and waits until there is an answer or nobody who could give one.
@@ -113,7 +123,11 @@ impl<M: Send + 'static> Handle<M> {
 
     /// Returns how many messages wait now; 0 while nobody is up.
     pub fn depth(&self) -> usize {
-        self.inner.bound.load().as_ref().map_or(0, |mailbox| mailbox.stats().depth())
+        self.inner
+            .bound
+            .load()
+            .as_ref()
+            .map_or(0, |mailbox| mailbox.stats().depth())
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -136,7 +150,9 @@ impl<M: Send + 'static> Handle<M> {
 
 impl<M> Clone for Handle<M> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 

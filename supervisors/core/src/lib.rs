@@ -22,7 +22,7 @@ mod supervisor;
 mod tree;
 
 pub use actor::{Actor, Failure};
-pub use ctx::{Ctx, TASKS_MAX};
+pub use ctx::{Ctx, TASKS_MAX, TooManyTasks};
 pub use directory::{ActorInfo, ActorState, Directory, KILL_GRACE, Kind};
 pub use draw::draw;
 pub use dynamic::{ChildRef, Dynamic, StartChildError};

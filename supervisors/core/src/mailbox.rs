@@ -31,7 +31,11 @@ impl<M: Send + 'static> ractor::Message for Envelope<M> {}
 impl<M> Envelope<M> {
     /// A message of an actor to itself: not counted against the bound.
     pub(crate) fn internal(load: Load<M>) -> Self {
-        Self { load, queued_at: Instant::now(), permit: None }
+        Self {
+            load,
+            queued_at: Instant::now(),
+            permit: None,
+        }
     }
 }
 
@@ -52,7 +56,11 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// Returns false if the actor is gone; the message is dropped then.
     pub(crate) fn send(&self, msg: M, permit: OwnedSemaphorePermit) -> bool {
-        let envelope = Envelope { load: Load::Told(msg), queued_at: Instant::now(), permit: Some(permit) };
+        let envelope = Envelope {
+            load: Load::Told(msg),
+            queued_at: Instant::now(),
+            permit: Some(permit),
+        };
         let accepted = self.actor.send_message(envelope).is_ok();
         if accepted {
             self.stats.sent.fetch_add(1, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! starts and terminations is the order of confirmations. No clock (`now` is an argument), no tokio, no `ractor`.
 //! The rules are those of OTP's `supervisor.erl`; where they surprise, the comment says so.
 
+mod vocabulary;
 mod window;
 
 #[cfg(test)]
@@ -12,80 +13,27 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use self::vocabulary::{Action, ChildKey, ChildRules, Event, Life, Rules};
 use self::window::Window;
 use crate::Exit;
 use crate::spec::{AutoShutdown, Intensity, Restart, Strategy};
 
-/// Names a child within one life of its supervisor. Rises with the start order; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ChildKey(pub(crate) u64);
-
-/// What the rules need to know of a child.
-#[derive(Clone, Debug)]
-pub(crate) struct ChildRules {
-    pub(crate) id: Arc<str>,
-    pub(crate) restart: Restart,
-    pub(crate) significant: bool,
-}
-
-/// What the rules need to know of the supervisor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) strategy: Strategy,
-    pub(crate) intensity: Intensity,
-    pub(crate) auto_shutdown: AutoShutdown,
-    /// Children are added on demand, forgotten at their end and terminated all at once.
-    pub(crate) dynamic: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// Start all children.
-    Init,
-    /// Start a child that was added.
-    Spawn(ChildKey),
-    /// End one child, on request.
-    End(ChildKey),
-    /// A child ended by itself.
-    Exited { key: ChildKey, incarnation: u64, exit: Exit },
-    /// The retry asked for by [`Action::Retry`] is due.
-    Retry { key: ChildKey, incarnation: u64 },
-    /// End all children, then the supervisor.
-    Shutdown,
-    /// Confirms [`Action::Start`].
-    Started,
-    /// Confirms [`Action::Start`]: it did not work, and why.
-    StartFailed(String),
-    /// Confirms [`Action::Terminate`].
-    Terminated,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Start this life of the child; confirm by `Started` or `StartFailed`.
-    Start { key: ChildKey, incarnation: u64 },
-    /// End these children, all at the same time; confirm by `Terminated`.
-    Terminate(Vec<ChildKey>),
-    /// Come back with `Retry`, after everything that waits already.
-    Retry { key: ChildKey, incarnation: u64 },
-    /// End the supervisor. No child is alive.
-    Exit(Exit),
-    /// Nothing to do until the next event.
-    Rest,
-}
-
-/// A child as the rules see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// Not started, or ended for good; the spec is kept.
-    Down,
-    Up,
-    /// Its restart failed and is tried again.
-    Restarting,
+/// The state of one supervisor's life.
+pub(crate) struct Policy {
+    rules: Rules,
+    window: Window,
+    children: BTreeMap<ChildKey, Child>,
+    ids: HashSet<Arc<str>>,
+    /// Children that are no more, until somebody asks.
+    forgotten: Vec<ChildKey>,
+    n_keys: u64,
+    purpose: Purpose,
+    plan: VecDeque<Step>,
+    unconfirmed: Option<Step>,
 }
 
 struct Child {
@@ -94,18 +42,6 @@ struct Child {
     incarnation: u64,
     /// Why the last attempt to restart it failed.
     trouble: String,
-}
-
-/// The state of one supervisor's life.
-pub(crate) struct Policy {
-    rules: Rules,
-    window: Window,
-    children: BTreeMap<ChildKey, Child>,
-    n_keys: u64,
-    births: u64,
-    purpose: Purpose,
-    plan: VecDeque<Step>,
-    unconfirmed: Option<Step>,
 }
 
 /// What a failed start means depends on what it was for.
@@ -129,8 +65,9 @@ impl Policy {
             rules,
             window: Window::new(rules.intensity),
             children: BTreeMap::new(),
+            ids: HashSet::new(),
+            forgotten: Vec::new(),
             n_keys: 0,
-            births: 0,
             purpose: Purpose::Init,
             plan: VecDeque::new(),
             unconfirmed: None,
@@ -141,7 +78,16 @@ impl Policy {
     pub(crate) fn add(&mut self, rules: ChildRules) -> ChildKey {
         self.n_keys += 1;
         let key = ChildKey(self.n_keys);
-        self.children.insert(key, Child { rules, life: Life::Down, incarnation: 0, trouble: String::new() });
+        self.ids.insert(Arc::clone(&rules.id));
+        self.children.insert(
+            key,
+            Child {
+                rules,
+                life: Life::Down,
+                incarnation: 0,
+                trouble: String::new(),
+            },
+        );
         key
     }
 
@@ -171,11 +117,16 @@ impl Policy {
     }
 
     pub(crate) fn has_id(&self, id: &str) -> bool {
-        self.children.values().any(|child| &*child.rules.id == id)
+        self.ids.contains(id)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.children.len()
+    }
+
+    /// Returns the children forgotten since the last call: temporary or dynamic, and ended.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<ChildKey> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Returns how many restarts the current window holds.
@@ -190,10 +141,17 @@ impl Policy {
 
     fn decide(&mut self, event: Event, now: Instant) -> Action {
         match event {
-            Event::Init => self.pursue(Purpose::Init, self.children.keys().copied().map(Step::Start).collect()),
+            Event::Init => self.pursue(
+                Purpose::Init,
+                self.children.keys().copied().map(Step::Start).collect(),
+            ),
             Event::Spawn(key) => self.pursue(Purpose::Spawn, [Step::Start(key)].into()),
             Event::End(key) => self.pursue(Purpose::End, [Step::Terminate(vec![key])].into()),
-            Event::Exited { key, incarnation, exit } => self.on_exited(key, incarnation, &exit, now),
+            Event::Exited {
+                key,
+                incarnation,
+                exit,
+            } => self.on_exited(key, incarnation, &exit, now),
             Event::Retry { key, incarnation } => self.on_retry(key, incarnation, now),
             Event::Shutdown => self.wind_down(Exit::Shutdown),
             Event::Started | Event::StartFailed(_) | Event::Terminated => Action::Rest,
@@ -201,7 +159,9 @@ impl Policy {
     }
 
     fn on_exited(&mut self, key: ChildKey, incarnation: u64, exit: &Exit, now: Instant) -> Action {
-        let Some(child) = self.children.get_mut(&key) else { return Action::Rest };
+        let Some(child) = self.children.get_mut(&key) else {
+            return Action::Rest;
+        };
         if child.life != Life::Up || child.incarnation != incarnation {
             return Action::Rest;
         }
@@ -216,7 +176,11 @@ impl Policy {
         }
         let significant = child.rules.significant;
         self.settle(key);
-        if significant && self.auto_shutdown_is_due() { self.wind_down(Exit::Shutdown) } else { Action::Rest }
+        if significant && self.auto_shutdown_is_due() {
+            self.wind_down(Exit::Shutdown)
+        } else {
+            Action::Rest
+        }
     }
 
     fn on_retry(&mut self, key: ChildKey, incarnation: u64, now: Instant) -> Action {
@@ -230,14 +194,16 @@ impl Policy {
     }
 
     fn on_start_failed(&mut self, key: ChildKey, why: &str) -> Action {
-        let Some(child) = self.children.get_mut(&key) else { return self.next() };
+        let Some(child) = self.children.get_mut(&key) else {
+            return self.next();
+        };
         match self.purpose {
             Purpose::Init => {
                 let line = format!("child {:?} could not start: {why}", child.rules.id);
                 self.wind_down(Exit::Crashed(line))
             }
             Purpose::Spawn | Purpose::End => {
-                self.children.remove(&key);
+                self.forget(key);
                 self.next()
             }
             // Siblings of the same sweep that come later stay down: the retry sweeps again, from this child on.
@@ -252,6 +218,8 @@ impl Policy {
     }
 
     fn restart(&mut self, key: ChildKey, why: &str, now: Instant) -> Action {
+        // Its retry is used up: if a sibling's start fails first, the retry that follows is the sibling's.
+        self.set(key, Life::Down);
         if !self.window.admit(now) {
             return self.wind_down(Exit::GaveUp(self.last_words(key, why)));
         }
@@ -260,9 +228,15 @@ impl Policy {
             Strategy::OneForAll => self.children.keys().copied().collect(),
             Strategy::RestForOne => self.children.range(key..).map(|(key, _)| *key).collect(),
         };
-        let ends = swept.iter().rev().filter(|other| **other != key).map(|other| Step::Terminate(vec![*other]));
+        let ends = swept
+            .iter()
+            .rev()
+            .filter(|other| **other != key)
+            .map(|other| Step::Terminate(vec![*other]));
         // A transient child that had ended for good comes back with the sweep, a temporary one does not (OTP).
-        let starts = swept.iter().filter(|key| self.children[key].rules.restart != Restart::Temporary);
+        let starts = swept
+            .iter()
+            .filter(|key| self.children[key].rules.restart != Restart::Temporary);
         let plan = ends.chain(starts.map(|key| Step::Start(*key))).collect();
         self.pursue(Purpose::Restart, plan)
     }
@@ -309,19 +283,29 @@ impl Policy {
 
     /// Returns the number of the child's next life, or nothing for a child that is gone or up.
     fn give_birth(&mut self, key: ChildKey) -> Option<u64> {
-        let child = self.children.get_mut(&key).filter(|child| child.life != Life::Up)?;
-        // Ids of dynamic children come back, and a new child must not be taken for an old one.
-        self.births += 1;
-        child.incarnation = if self.rules.dynamic { self.births } else { child.incarnation + 1 };
+        let child = self
+            .children
+            .get_mut(&key)
+            .filter(|child| child.life != Life::Up)?;
+        child.incarnation += 1;
         Some(child.incarnation)
     }
 
     /// Marks a child as ended for good and forgets it if its spec is not kept.
     fn settle(&mut self, key: ChildKey) {
-        let Some(child) = self.children.get_mut(&key) else { return };
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
         child.life = Life::Down;
         if child.rules.restart == Restart::Temporary || self.rules.dynamic {
-            self.children.remove(&key);
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: ChildKey) {
+        if let Some(child) = self.children.remove(&key) {
+            self.ids.remove(&child.rules.id);
+            self.forgotten.push(key);
         }
     }
 
@@ -332,22 +316,28 @@ impl Policy {
     }
 
     fn is_up(&self, key: ChildKey) -> bool {
-        self.children.get(&key).is_some_and(|child| child.life == Life::Up)
+        self.children
+            .get(&key)
+            .is_some_and(|child| child.life == Life::Up)
     }
 
     fn auto_shutdown_is_due(&self) -> bool {
         match self.rules.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
-            AutoShutdown::AllSignificant => {
-                !self.children.values().any(|child| child.rules.significant && child.life != Life::Down)
-            }
+            AutoShutdown::AllSignificant => !self
+                .children
+                .values()
+                .any(|child| child.rules.significant && child.life != Life::Down),
         }
     }
 
     fn last_words(&self, key: ChildKey, why: &str) -> String {
         let id = self.children.get(&key).map_or("?", |child| &*child.rules.id);
         let Intensity { max, within } = self.rules.intensity;
-        format!("child {id:?} {why}; failure {} within {within:?}, {max} allowed", max.saturating_add(1))
+        format!(
+            "child {id:?} {why}; failure {} within {within:?}, {max} allowed",
+            max.saturating_add(1)
+        )
     }
 }

@@ -88,7 +88,12 @@ pub struct TreeSpec {
 impl TreeSpec {
     /// Makes a supervisor without children that never shuts itself down.
     pub fn new(strategy: Strategy, intensity: Intensity) -> Self {
-        Self { strategy, intensity, auto_shutdown: AutoShutdown::Never, children: Vec::new() }
+        Self {
+            strategy,
+            intensity,
+            auto_shutdown: AutoShutdown::Never,
+            children: Vec::new(),
+        }
     }
 
     /// Adds a child, started after those added before.
@@ -99,7 +104,10 @@ impl TreeSpec {
 
     /// Replaces the rule for significant children.
     pub fn auto_shutdown(self, auto_shutdown: AutoShutdown) -> Self {
-        Self { auto_shutdown, ..self }
+        Self {
+            auto_shutdown,
+            ..self
+        }
     }
 }
 
@@ -142,16 +150,31 @@ impl ChildSpec {
 
     /// Describes a supervisor with a fixed list of children.
     pub fn supervisor(id: impl Into<String>, tree: TreeSpec) -> Self {
-        Self::new(id.into(), Body::Supervisor(Arc::new(tree)), (Shutdown::Infinity, None))
+        Self::new(
+            id.into(),
+            Body::Supervisor(Arc::new(tree)),
+            (Shutdown::Infinity, None),
+        )
     }
 
     /// Describes a supervisor whose children are started on demand.
     pub fn dynamic<Args: Send + 'static>(id: impl Into<String>, spec: DynamicSpec<Args>) -> Self {
-        Self::new(id.into(), Body::Dynamic(Arc::new(spec.into_shape())), (Shutdown::Infinity, None))
+        Self::new(
+            id.into(),
+            Body::Dynamic(Arc::new(spec.into_shape())),
+            (Shutdown::Infinity, None),
+        )
     }
 
     fn new(id: String, body: Body, (shutdown, start_timeout): (Shutdown, Option<Duration>)) -> Self {
-        Self { id: id.into(), body, restart: Restart::Permanent, shutdown, significant: false, start_timeout }
+        Self {
+            id: id.into(),
+            body,
+            restart: Restart::Permanent,
+            shutdown,
+            significant: false,
+            start_timeout,
+        }
     }
 
     /// Replaces the restart rule. The default is permanent.
@@ -166,12 +189,18 @@ impl ChildSpec {
 
     /// Lets the end of this child end its supervisor, as its [`AutoShutdown`] says.
     pub fn significant(self) -> Self {
-        Self { significant: true, ..self }
+        Self {
+            significant: true,
+            ..self
+        }
     }
 
     /// Limits how long a start may take. The default is [`WORKER_START`]; a supervisor has no limit of its own.
     pub fn start_timeout(self, limit: Duration) -> Self {
-        Self { start_timeout: Some(limit), ..self }
+        Self {
+            start_timeout: Some(limit),
+            ..self
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -210,7 +239,9 @@ impl TreeSpec {
         for child in &self.children {
             child.check(self.auto_shutdown)?;
             if !seen.insert(&child.id) {
-                return Err(SpecError::DuplicateId { id: child.id.to_string() });
+                return Err(SpecError::DuplicateId {
+                    id: child.id.to_string(),
+                });
             }
         }
         Ok(())
@@ -219,7 +250,11 @@ impl TreeSpec {
 
 impl Intensity {
     fn check(&self, id: &str) -> Result<(), SpecError> {
-        if self.within.is_zero() { Err(SpecError::NoWindow { id: id.to_owned() }) } else { Ok(()) }
+        if self.within.is_zero() {
+            Err(SpecError::NoWindow { id: id.to_owned() })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -262,12 +297,21 @@ impl<Args: Send + 'static> DynamicSpec<Args> {
         intensity: Intensity,
         template: impl Fn(Args) -> ChildSpec + Send + Sync + 'static,
     ) -> Self {
-        Self { handle: handle.clone(), max_children, intensity, template: Arc::new(template), example: None }
+        Self {
+            handle: handle.clone(),
+            max_children,
+            intensity,
+            template: Arc::new(template),
+            example: None,
+        }
     }
 
     /// Draws the template by an example, which is made when the tree is drawn and never started.
     pub fn drawn_as(self, example: impl Fn() -> ChildSpec + Send + Sync + 'static) -> Self {
-        Self { example: Some(Arc::new(example)), ..self }
+        Self {
+            example: Some(Arc::new(example)),
+            ..self
+        }
     }
 
     fn into_shape(self) -> DynamicShape {
@@ -287,4 +331,3 @@ impl fmt::Debug for ChildSpec {
         f.write_str(&crate::draw::draw_child(self))
     }
 }
-

@@ -64,7 +64,12 @@ impl Tree {
             last_exit: None,
         };
         let life = Life::new(&directory, birth);
-        let tree = Self { anchor: anchor.clone(), root: Arc::clone(&life.record), directory, exit };
+        let tree = Self {
+            anchor: anchor.clone(),
+            root: Arc::clone(&life.record),
+            directory,
+            exit,
+        };
         match spec.start(ChildCtx { parent: anchor, life }).await {
             Ok(()) => Ok(tree),
             Err(NotStarted(why)) => Err(StartError::Failed { why }),
@@ -76,21 +81,26 @@ impl Tree {
         self.directory.clone()
     }
 
-    /// Waits until the root has ended, and says how. [`Exit::GaveUp`] and [`Exit::Crashed`] carry a line that says
+    /// Waits until the root has ended and nothing of it is left, and says how. [`Exit::GaveUp`] and [`Exit::Crashed`] carry a line that says
     /// which child failed, how often and why. May be called any number of times.
     pub async fn exited(&self) -> Exit {
         let mut exit = self.exit.clone();
-        let exit = exit.wait_for(Option::is_some).await;
-        exit.ok().and_then(|exit| exit.clone()).unwrap_or(Exit::Killed)
+        let exit = exit
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|exit| exit.clone());
+        self.root.gone().await;
+        exit.unwrap_or(Exit::Killed)
     }
 
     /// Stops all actors in reverse start order, each as its spec says. What is left when `deadline` has passed is killed.
     /// Returns those that did not end even then, after [`KILL_GRACE`](crate::KILL_GRACE); normally none.
-    pub async fn stop(self, deadline: Duration) -> Vec<TreePath> {
+    pub async fn stop(&self, deadline: Duration) -> Vec<TreePath> {
         self.root.stop();
         // Too late means that it is killed below.
         timeout(deadline, self.root.gone()).await.ok();
-        self.directory.clear(&self.root.path).await;
+        self.directory.clear(&self.root.birth.path).await;
         self.directory.abandoned()
     }
 
@@ -98,7 +108,10 @@ impl Tree {
     pub async fn which_children(&self, path: &str) -> Result<Vec<ChildInfo>, Refused> {
         let record = self.directory.latest(path).ok_or(Refused::Down)?;
         let commands = record.presence().and_then(|presence| presence.commands.as_ref());
-        let children = commands.ok_or(Refused::Down)?.ask_until_down(Command::WhichChildren).await;
+        let children = commands
+            .ok_or(Refused::Down)?
+            .ask_until_down(Command::WhichChildren)
+            .await;
         children.map_err(|_down| Refused::Down)
     }
 }
@@ -134,5 +147,54 @@ impl ractor::Actor for Anchor {
             myself.stop(None);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Actor, ChildStatus, Ctx, Failure, Handle, Intensity, Restart, Strategy};
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Msg = ();
+        type State = ();
+
+        async fn start(&self, _: &Ctx<()>) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn handle(&self, _: &Ctx<()>, (): (), (): &mut ()) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_transient_child_is_restarted_as_after_a_crash() {
+        let child = ChildSpec::worker("a", &Handle::new("a", 1), || Idle).restart(Restart::Transient);
+        let within = Duration::from_secs(5);
+        let spec = TreeSpec::new(Strategy::OneForOne, Intensity { max: 1, within }).child(child);
+        let tree = Tree::start("root", spec).await.unwrap();
+        tree.directory.latest("root/a").unwrap().kill();
+        tokio::time::sleep(within).await;
+        let children = tree.which_children("root").await.unwrap();
+        assert_eq!(
+            (children[0].status, children[0].restarts),
+            (ChildStatus::Running, 1)
+        );
+        assert_eq!(
+            tree.directory().find("root/a").unwrap().last_exit,
+            Some(Exit::Killed)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_root_that_was_killed_says_so() {
+        let within = Duration::from_secs(5);
+        let spec = TreeSpec::new(Strategy::OneForOne, Intensity { max: 1, within });
+        let tree = Tree::start("root", spec).await.unwrap();
+        tree.root.kill();
+        assert_eq!(tree.exited().await, Exit::Killed);
     }
 }

@@ -264,10 +264,14 @@ fn settled(job: &Job, running: &Running, verdict: Verdict, ended: Ended) -> Step
         attempt,
         now: at,
     } = ended;
+    // A lease that was taken says nothing of how the program ended, whatever the reason for taking it.
+    let reported = job.last_end.is_some_and(|end| end.by == EndedBy::Finish);
     let state = match (verdict, &running.cancel) {
         (Verdict::Again, None) => return again(job, fact, *attempt),
         (Verdict::Again, Some(request)) => cancelled(request, at, attempt),
-        (Verdict::Over(cause), Some(request)) if !cause.is_the_programs() => cancelled(request, at, attempt),
+        (Verdict::Over(cause), Some(request)) if !reported || !cause.is_the_programs() => {
+            cancelled(request, at, attempt)
+        }
         (Verdict::Over(cause), _) => State::Failed {
             cause,
             at,

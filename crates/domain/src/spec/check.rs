@@ -5,7 +5,7 @@
 use globset::GlobBuilder;
 
 use crate::requirement::{is_label_key, is_label_value};
-use crate::spec::{JobSpec, SpecError};
+use crate::spec::{JobSpec, SpecError, locate};
 use crate::units::Span;
 
 /// Most bytes of a canonical spec.
@@ -35,7 +35,8 @@ impl JobSpec {
             let offset = error.span().map_or(0, |span| span.start);
             SpecError::at_offset(text, offset, error.message())
         })?;
-        spec.check().map_err(|error| error.located_in(text))?;
+        spec.check()
+            .map_err(|error| error.located(text, locate::field_in_toml))?;
         Ok(spec)
     }
 
@@ -49,9 +50,10 @@ impl JobSpec {
             let message = full
                 .rsplit_once(" at line ")
                 .map_or(full.as_str(), |(message, _)| message);
-            SpecError::at_line(text, error.line(), error.column(), message)
+            SpecError::at_offset(text, locate::fault_in_json(text, &error), message)
         })?;
-        spec.check().map_err(|error| error.located_in(text))?;
+        spec.check()
+            .map_err(|error| error.located(text, locate::field_in_json))?;
         Ok(spec)
     }
 
@@ -83,23 +85,21 @@ impl JobSpec {
         rule(self.shell.is_empty() || self.script.is_some(), "shell", || {
             "it runs a script, but there is none".to_owned()
         })?;
+        let program = if self.script.is_some() { "shell" } else { "command" };
         let argv = self.argv();
-        rule(
-            argv.first().is_some_and(|program| !program.is_empty()),
-            "command",
-            || "the program's name is empty".to_owned(),
-        )?;
-        rule(argv.len() <= ARGUMENTS_MAX, "command", || {
+        rule(argv.first().is_some_and(|name| !name.is_empty()), program, || {
+            "the program's name is empty".to_owned()
+        })?;
+        rule(argv.len() <= ARGUMENTS_MAX, program, || {
             format!(
                 "it has {} arguments, at most {ARGUMENTS_MAX} are allowed",
                 argv.len()
             )
         })?;
-        rule(
-            !argv.iter().any(|argument| argument.contains('\0')),
-            "command",
-            || "an argument contains a NUL character, which no program can be given".to_owned(),
-        )
+        let nul = || "it contains a NUL character, which no program can be given".to_owned();
+        let script = self.script.as_deref().unwrap_or_default();
+        rule(!script.contains('\0'), "script", nul)?;
+        rule(!argv.iter().any(|argument| argument.contains('\0')), program, nul)
     }
 
     fn check_env(&self) -> Result<(), SpecError> {
@@ -181,6 +181,20 @@ impl JobSpec {
                     SpecError::of_field("artifacts", format!("`{glob}` is no glob: {}", error.kind()))
                 })?;
         }
+        for (field, text) in [
+            ("image", self.image.as_deref()),
+            (
+                "source.git",
+                self.source.as_ref().map(|source| source.git.as_str()),
+            ),
+        ] {
+            rule(text.is_none_or(is_reference), field, || {
+                format!(
+                    "`{}` is not allowed: it is not empty, has no space and does not begin with `-`",
+                    text.unwrap_or_default().escape_debug()
+                )
+            })?;
+        }
         let commit = self.source.as_ref().map_or("", |source| &source.commit);
         let exact = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
         rule(self.source.is_none() || exact, "source.commit", || {
@@ -193,7 +207,10 @@ impl JobSpec {
         let readable =
             (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
         rule(readable, "name", || {
-            format!("`{name}` is not allowed: 1 to {NAME_CHARS_MAX} printable characters")
+            format!(
+                "`{}` is not allowed: 1 to {NAME_CHARS_MAX} printable characters",
+                name.escape_debug()
+            )
         })?;
         entries("requires", self.requires.len())?;
         entries("secrets", self.secrets.len())?;
@@ -216,6 +233,13 @@ impl JobSpec {
 /// Says whether a path stays beneath the directory that it is resolved in, by its text alone.
 pub fn is_safe_path(path: &str) -> bool {
     !path.is_empty() && !path.contains('\0') && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Says whether a text can name an image or a repository; one that begins with `-` would be read as an option.
+fn is_reference(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 fn rule(holds: bool, field: &str, message: impl FnOnce() -> String) -> Result<(), SpecError> {

@@ -44,7 +44,8 @@ pub(super) struct Group {
     /// The strictest of its requests.
     pub(super) durability: Durability,
     pub(super) n_transactions: usize,
-    bytes: usize,
+    /// Of its records and entries.
+    pub(super) bytes: usize,
 }
 
 impl Group {
@@ -66,13 +67,13 @@ impl Group {
                 durability,
                 ..
             } => {
-                self.n_transactions += transactions.len();
+                self.n_transactions += transactions.len().max(1);
                 self.bytes += transactions.iter().map(payload_bytes).sum::<usize>();
                 if *durability == Durability::Disk {
                     self.durability = Durability::Disk;
                 }
             }
-            Work::Take { demands, .. } => self.n_transactions += demands.len(),
+            Work::Take { demands, .. } => self.n_transactions += demands.len().max(1),
         }
         self.requests.push(request);
     }

@@ -18,27 +18,32 @@ use super::lock::beside;
 const FREE_BYTES_MIN: u64 = 64 << 20;
 /// The size of the reserve (or a sixteenth of a small file system).
 const RESERVE_BYTES: u64 = 16 << 20;
-/// How long an answer of the file system is believed.
+/// How long an answer of the file system is believed, and for how many bytes.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Room {
-    database: PathBuf,
+    directory: PathBuf,
     reserve: PathBuf,
     looked_at: Option<Instant>,
+    /// Bytes that were to be written since.
+    written: usize,
     is_short: bool,
     has_reserve: bool,
 }
 
 impl Room {
-    /// Looks at the file system of the database for the first time.
+    /// For a database with its whole path. Looks at nothing yet.
     pub(super) fn new(database: &Path) -> Self {
+        let directory = database.parent().unwrap_or(database).to_owned();
         let reserve = beside(database, ".reserve");
         let has_reserve = reserve.exists();
         Self {
-            database: database.to_owned(),
+            directory,
             reserve,
             looked_at: None,
+            written: 0,
             is_short: false,
             has_reserve,
         }
@@ -46,19 +51,26 @@ impl Room {
 
     /// Whether growth must be turned away. `reusable_bytes` answers how much the database could take without growing.
     pub(super) fn is_short(&mut self, now: Instant, reusable_bytes: impl FnOnce() -> u64) -> bool {
-        let is_fresh = self
+        let is_recent = self
             .looked_at
             .is_some_and(|at| now.duration_since(at) < LOOK_AGAIN_AFTER);
-        if !is_fresh {
+        if !is_recent || self.written > LOOK_AGAIN_BYTES {
             self.looked_at = Some(now);
+            self.written = 0;
             self.look(reusable_bytes());
         }
         self.is_short
     }
 
+    /// Notes that so many bytes are about to be written.
+    pub(super) fn expect_growth(&mut self, bytes: usize) {
+        self.written = self.written.saturating_add(bytes);
+    }
+
     /// Remembers that a write found no room, whatever the file system says, until the next look.
     pub(super) fn ran_out(&mut self, now: Instant) {
         self.looked_at = Some(now);
+        self.written = 0;
         self.is_short = true;
     }
 
@@ -69,31 +81,24 @@ impl Room {
         }
         self.has_reserve = false;
         let removed = std::fs::remove_file(&self.reserve);
-        tracing::warn!(database = %self.database.display(), ?removed, "the disk is full: gave the reserve back");
+        tracing::warn!(reserve = %self.reserve.display(), ?removed, "the disk is full: gave the reserve back");
         removed.is_ok()
     }
 
     fn look(&mut self, reusable_bytes: u64) {
-        let Some(directory) = self.database.parent() else {
+        // If the file system cannot be asked, a write will tell.
+        let Ok(system) = statvfs(&self.directory) else {
             return;
         };
-        let directory = if directory.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            directory
-        };
-        let Ok(system) = statvfs(directory) else { return };
         let total = system.f_blocks.saturating_mul(system.f_frsize);
         let free = system.f_bavail.saturating_mul(system.f_frsize);
-        let free_min = FREE_BYTES_MIN.min(total / 8);
-        let reserve = RESERVE_BYTES.min(total / 16);
-        let was_short = self.is_short;
-        self.is_short = free.saturating_add(reusable_bytes) < free_min;
-        if was_short != self.is_short {
-            tracing::warn!(database = %self.database.display(), free, is_short = self.is_short, "room on the disk changed");
+        if !self.has_reserve && may_refill(total, free) {
+            self.has_reserve = self.create_reserve(reserve_bytes(total)).is_ok();
         }
-        if !self.has_reserve && free >= free_min.saturating_add(reserve) {
-            self.has_reserve = self.create_reserve(reserve).is_ok();
+        let is_short = free.saturating_add(reusable_bytes) < free_bytes_min(total);
+        if self.is_short != is_short {
+            tracing::warn!(directory = %self.directory.display(), free, is_short, "room on the disk changed");
+            self.is_short = is_short;
         }
     }
 
@@ -122,4 +127,66 @@ fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
         file.write_all(&block)?;
     }
     Ok(())
+}
+
+fn free_bytes_min(total: u64) -> u64 {
+    FREE_BYTES_MIN.min(total / 8)
+}
+
+fn reserve_bytes(total: u64) -> u64 {
+    RESERVE_BYTES.min(total / 16)
+}
+
+/// Twice the reserve must be free: right after its release it must not take away again what it has given.
+fn may_refill(total: u64, free: u64) -> bool {
+    free > 2 * reserve_bytes(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn a_small_file_system_keeps_a_small_reserve() {
+        assert_eq!(
+            (reserve_bytes(32 << 20), free_bytes_min(32 << 20)),
+            (2 << 20, 4 << 20)
+        );
+        assert_eq!(
+            (reserve_bytes(100 * GIB), free_bytes_min(100 * GIB)),
+            (16 << 20, 64 << 20)
+        );
+    }
+
+    #[test]
+    fn a_reserve_that_was_just_given_back_is_not_taken_again() {
+        assert!(!may_refill(100 * GIB, RESERVE_BYTES));
+        assert!(may_refill(100 * GIB, FREE_BYTES_MIN));
+    }
+
+    #[test]
+    fn an_answer_of_the_file_system_is_believed_for_a_while_and_for_some_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut room = Room::new(&directory.path().join("nexus.db"));
+        let began_at = Instant::now();
+        assert!(!room.is_short(began_at, || GIB));
+        room.ran_out(began_at);
+        assert!(room.is_short(began_at + LOOK_AGAIN_AFTER / 2, || GIB));
+        assert!(!room.is_short(began_at + LOOK_AGAIN_AFTER, || GIB));
+        room.ran_out(began_at + LOOK_AGAIN_AFTER);
+        room.expect_growth(LOOK_AGAIN_BYTES + 1);
+        assert!(!room.is_short(began_at + LOOK_AGAIN_AFTER, || GIB));
+    }
+
+    #[test]
+    fn a_reserve_is_given_back_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut room = Room::new(&directory.path().join("nexus.db"));
+        room.is_short(Instant::now(), || GIB);
+        assert!(room.reserve.exists());
+        assert_eq!((room.release_reserve(), room.release_reserve()), (true, false));
+        assert!(!room.reserve.exists());
+    }
 }

@@ -8,6 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::names::{InSpace, SpaceNames, allocate};
 use crate::Score;
 
+pub(super) const FIRST_SCORE: &str = "SELECT min(score) FROM members WHERE set_id = ?1";
+
 /// A set that has a row, or will have one when the group ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KnownSet {
@@ -162,7 +164,7 @@ impl KnownSet {
         match self.head {
             Head::At(score) => Ok(score),
             Head::Gone => connection
-                .prepare_cached("SELECT min(score) FROM members WHERE set_id = ?1")?
+                .prepare_cached(FIRST_SCORE)?
                 .query_row([self.id], |row| Ok(score(row.get(0)?))),
         }
     }

@@ -13,6 +13,9 @@ use super::names::InSpace;
 use super::sets::score;
 use crate::{Demand, Member, Score, Taken};
 
+pub(super) const FIRST_MEMBERS: &str =
+    "SELECT score, member FROM members WHERE set_id = ?1 ORDER BY score, member LIMIT ?2";
+
 /// Members read ahead from one set.
 const PAGE: usize = 32;
 
@@ -40,7 +43,7 @@ pub(super) fn serve(space: &mut InSpace<'_>, demand: &Demand) -> Result<Vec<Take
         if let Some(member) = member {
             served.push(hold(space, demand, (set, score, member))?);
         }
-        if pages[index].is_empty() {
+        if pages[index].is_empty() && served.len() < demand.n {
             pages[index] = first_members(space, set, PAGE.min(demand.n - served.len()))?;
         }
         heap.extend(
@@ -57,8 +60,7 @@ fn first_members(space: &mut InSpace<'_>, set: &str, n: usize) -> Result<VecDequ
     let Some(known) = space.find_set(set)?.filter(|known| known.size > 0) else {
         return Ok(VecDeque::new());
     };
-    let mut find = space
-        .prepare("SELECT score, member FROM members WHERE set_id = ?1 ORDER BY score, member LIMIT ?2")?;
+    let mut find = space.prepare(FIRST_MEMBERS)?;
     find.query_map(params![known.id, n as i64], |row| {
         Ok((score(row.get(0)?), row.get(1)?))
     })?

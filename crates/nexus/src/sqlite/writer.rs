@@ -21,8 +21,10 @@ use crate::{BackendError, Class, Durability, NexusError, OpenError, Outcome, Tra
 
 /// Requests that wait for the writer; callers beyond wait for a place.
 const QUEUE_MAX: usize = 256;
-/// Pages in the write-ahead log after which it is copied into the database (8 MiB).
+/// Pages in the write-ahead log after which it is copied into the database (8 MiB, half of the reserve).
 const CHECKPOINT_PAGES: i64 = 1_024;
+/// The same while room is short.
+const SHORT_CHECKPOINT_PAGES: i64 = 64;
 /// How often, in transactions, the length of the write-ahead log is looked at.
 const CHECKPOINT_LOOK_EVERY: usize = 64;
 
@@ -32,6 +34,14 @@ enum Admitted {
     All,
     Relief,
     Nobody,
+}
+
+/// What can make room on a full disk, in the order in which it is tried.
+#[derive(Clone, Copy)]
+enum Means {
+    /// A write-ahead log that is copied begins anew in the room it has.
+    Checkpoint,
+    Reserve,
 }
 
 /// How a group failed.
@@ -98,6 +108,7 @@ impl Writer {
 
     fn write(&mut self, group: Group) {
         let transactions = group.n_transactions;
+        self.room.expect_growth(group.bytes);
         match self.commit_group(&group) {
             Ok(done) => group.answer(done, &self.hints),
             Err(error) => group.fail(&error),
@@ -115,6 +126,7 @@ impl Writer {
         } else {
             Admitted::All
         };
+        let mut means = [Means::Checkpoint, Means::Reserve].into_iter();
         loop {
             match self.attempt(group, admitted) {
                 Ok(done) => return Ok(done),
@@ -122,8 +134,10 @@ impl Writer {
                     self.room.ran_out(Instant::now());
                     admitted = match admitted {
                         Admitted::All => Admitted::Relief,
-                        Admitted::Relief if self.room.release_reserve() => Admitted::Relief,
-                        Admitted::Relief => Admitted::Nobody,
+                        Admitted::Relief => match means.find(|means| self.make_room(*means)) {
+                            Some(_) => Admitted::Relief,
+                            None => Admitted::Nobody,
+                        },
                         Admitted::Nobody => return Err(BackendError::NoRoom.into()),
                     };
                 }
@@ -132,6 +146,19 @@ impl Writer {
                     self.halt(&error);
                     return Err(NexusError::OutcomeUnknown(Arc::new(BackendError::Sqlite(error))));
                 }
+            }
+        }
+    }
+
+    /// Makes room for relief. False if that means is spent.
+    fn make_room(&mut self, means: Means) -> bool {
+        match means {
+            Means::Checkpoint => self.checkpoint(),
+            Means::Reserve => {
+                let is_released = self.room.release_reserve();
+                // The reserve is larger than the log, so now the log can be copied and begins anew.
+                self.checkpoint();
+                is_released
             }
         }
     }
@@ -211,29 +238,46 @@ impl Writer {
             .is_short(Instant::now(), || reusable_bytes(connection).unwrap_or(0))
     }
 
-    /// Copies the write-ahead log into the database once it is long. Done after the answers, so that nobody waits for it.
+    /// Copies the write-ahead log into the database once it is long, or soon if room is short: then the log begins anew and
+    /// takes no more room. Done after the answers, so that nobody waits for it.
     fn checkpoint_if_due(&mut self, transactions: usize) {
         self.transactions_since_look += transactions;
-        if self.is_halted || self.transactions_since_look < CHECKPOINT_LOOK_EVERY {
-            return;
-        }
-        self.transactions_since_look = 0;
-        let checkpoint = |mode: &str| {
-            self.connection
-                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-                    row.get::<_, i64>(1)
-                })
+        let (look_every, pages_max) = match self.room_is_short() {
+            true => (1, SHORT_CHECKPOINT_PAGES),
+            false => (CHECKPOINT_LOOK_EVERY, CHECKPOINT_PAGES),
         };
-        let checkpointed = checkpoint("NOOP").and_then(|pages| match pages >= CHECKPOINT_PAGES {
-            true => checkpoint("PASSIVE"),
-            false => Ok(pages),
-        });
-        match checkpointed {
-            Ok(_) => {}
-            // A failed sync may have lost commits that were not synced yet, and a later sync would not tell.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => self.halt(&error),
-            Err(error) => tracing::warn!(%error, "could not copy the write-ahead log into the database"),
+        if !self.is_halted && self.transactions_since_look >= look_every {
+            self.transactions_since_look = 0;
+            if self
+                .wal_checkpoint("NOOP")
+                .is_ok_and(|(pages, copied)| pages - copied >= pages_max)
+            {
+                self.checkpoint();
+            }
         }
+    }
+
+    /// Copies the write-ahead log into the database. True if all of it could be copied.
+    fn checkpoint(&mut self) -> bool {
+        match self.wal_checkpoint("PASSIVE") {
+            Ok((pages, copied)) => pages == copied,
+            Err(error) => {
+                tracing::warn!(%error, "could not copy the write-ahead log into the database");
+                // A failed sync may have lost commits that were not synced yet, and a later sync would not tell.
+                if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+                    self.halt(&error);
+                }
+                false
+            }
+        }
+    }
+
+    /// Answers (pages in the log, pages of them that are copied).
+    fn wal_checkpoint(&self, mode: &str) -> rusqlite::Result<(i64, i64)> {
+        self.connection
+            .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+                Ok((row.get(1)?, row.get(2)?))
+            })
     }
 
     fn halt(&mut self, error: &rusqlite::Error) {
@@ -243,9 +287,8 @@ impl Writer {
 
     /// Leaves one file behind: the database, with everything in it.
     fn end(self) {
-        let mode = "PRAGMA wal_checkpoint(TRUNCATE)";
         if !self.is_halted
-            && let Err(error) = self.connection.query_row(mode, [], |_| Ok(()))
+            && let Err(error) = self.wal_checkpoint("TRUNCATE")
         {
             tracing::warn!(%error, "could not copy the write-ahead log into the database at the end");
         }

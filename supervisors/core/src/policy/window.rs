@@ -16,13 +16,17 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(intensity: Intensity) -> Self {
-        Self { intensity, restarts: VecDeque::new() }
+        Self {
+            intensity,
+            restarts: VecDeque::new(),
+        }
     }
 
     /// Counts a restart and returns whether it is allowed.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
         let within = self.intensity.within;
-        self.restarts.retain(|at| now.saturating_duration_since(*at) <= within);
+        self.restarts
+            .retain(|at| now.saturating_duration_since(*at) <= within);
         self.restarts.push_back(now);
         self.restarts.len() <= self.intensity.max as usize
     }

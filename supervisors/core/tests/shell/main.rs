@@ -3,6 +3,11 @@
 //! Each case starts a tree of `Probe`s, which write their starts and stops into one log, and does something to them.
 //! The rules themselves are checked in `src/policy/`; here it is order, time, messages and what is left behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, and the lint knows only functions marked as such"
+)]
+
 mod abandoned;
 mod ctx;
 mod directory;

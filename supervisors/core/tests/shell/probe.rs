@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use supervision::{
-    Actor, ChildSpec, Ctx, Failure, Handle, Intensity, Reply, Strategy, Tree, TreeSpec,
-};
+use supervision::{Actor, ChildSpec, Ctx, Failure, Handle, Intensity, Reply, Strategy, Tree, TreeSpec};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,7 +20,11 @@ impl Log {
     /// Returns what was written since the last call, without dropped states.
     pub(crate) fn take(&self) -> String {
         let entries = std::mem::take(&mut *self.0.lock().unwrap());
-        entries.into_iter().filter(|entry| !entry.starts_with('~')).collect::<Vec<_>>().join(" ")
+        entries
+            .into_iter()
+            .filter(|entry| !entry.starts_with('~'))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Returns what was written since the last call.
@@ -106,16 +108,30 @@ pub(crate) async fn eventually<T>(condition: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(30 * SECOND, trying).await.expect("the condition holds in time")
+    tokio::time::timeout(30 * SECOND, trying)
+        .await
+        .expect("the condition holds in time")
 }
 
 pub(crate) fn children<const N: usize>(ids: [&'static str; N], log: &Log) -> [Child; N] {
     ids.map(|id| Child::new(id, log))
 }
 
-pub(crate) fn tree<'a>(strategy: Strategy, max: u32, children: impl IntoIterator<Item = &'a Child>) -> TreeSpec {
-    let tree = TreeSpec::new(strategy, Intensity { max, within: 5 * SECOND });
-    children.into_iter().fold(tree, |tree, child| tree.child(child.spec()))
+pub(crate) fn tree<'a>(
+    strategy: Strategy,
+    max: u32,
+    children: impl IntoIterator<Item = &'a Child>,
+) -> TreeSpec {
+    let tree = TreeSpec::new(
+        strategy,
+        Intensity {
+            max,
+            within: 5 * SECOND,
+        },
+    );
+    children
+        .into_iter()
+        .fold(tree, |tree, child| tree.child(child.spec()))
 }
 
 pub(crate) async fn start(spec: TreeSpec) -> Tree {
@@ -140,9 +156,17 @@ impl Actor for Probe {
     type State = State;
 
     async fn start(&self, _: &Ctx<Msg>) -> Result<State, Failure> {
-        let Child { id, log, failing_starts, .. } = &self.0;
+        let Child {
+            id,
+            log,
+            failing_starts,
+            ..
+        } = &self.0;
         tokio::time::sleep(self.0.start_takes).await;
-        if failing_starts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+        if failing_starts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+        {
             log.write(format!("!{id}"));
             return Err(Failure::new("no luck"));
         }

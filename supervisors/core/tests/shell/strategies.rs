@@ -50,12 +50,20 @@ async fn a_sweep_waits_for_a_slow_stop_before_it_starts_anything() {
 async fn a_temporary_sibling_does_not_come_back_with_a_sweep() {
     let log = Log::default();
     let [a, b, c] = children(["a", "b", "c"], &log);
-    let spec = tree(Strategy::OneForAll, 3, [&a]).child(b.spec().restart(Restart::Temporary)).child(c.spec());
+    let spec = tree(Strategy::OneForAll, 3, [&a])
+        .child(b.spec().restart(Restart::Temporary))
+        .child(c.spec());
     let tree = start(spec).await;
     c.tell(Msg::Fail);
     c.reborn_after(1).await;
     assert_eq!(log.take(), "+a +b +c -b -a +a +c");
-    let ids: Vec<_> = tree.which_children("root").await.unwrap().into_iter().map(|child| child.id).collect();
+    let ids: Vec<_> = tree
+        .which_children("root")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|child| child.id)
+        .collect();
     assert_eq!(ids, ["a", "c"]);
 }
 

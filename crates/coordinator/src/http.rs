@@ -1,0 +1,79 @@
+//! The HTTP API: one file for each noun of the protocol, each a translation between the wire and the ledger.
+//!
+//! Handlers check the caller, parse strictly, call the ledger or ask an actor, and map the answer. No rule lives here.
+//! Every answer that is no success is a problem document, those for unknown paths and wrong methods included.
+
+mod agents;
+mod blobs;
+mod extract;
+mod follow;
+mod jobs;
+mod leases;
+mod operations;
+mod output;
+mod problem;
+mod submit;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, head, post, put};
+use protocol::limits::JSON_BODY_BYTES_MAX;
+
+use crate::coordinator::Coordinator;
+
+/// What handlers share.
+type Shared = axum::extract::State<Arc<Coordinator>>;
+
+/// All routes.
+pub(crate) fn router(coordinator: Arc<Coordinator>) -> Router {
+    let jobs = Router::new()
+        .route("/v1/jobs", get(jobs::list).post(submit::one))
+        .route("/v1/jobs/batch", post(submit::batch))
+        .route("/v1/jobs/{job}", get(jobs::show))
+        .route("/v1/jobs/{job}/cancel", post(jobs::cancel))
+        .route("/v1/jobs/{job}/rerun", post(submit::rerun))
+        .route("/v1/jobs/{job}/why", get(jobs::why))
+        .route("/v1/jobs/{job}/events", get(jobs::events))
+        .route("/v1/jobs/{job}/attempts/{attempt}/log", get(output::log))
+        .route(
+            "/v1/jobs/{job}/attempts/{attempt}/artifacts",
+            get(output::artifacts),
+        )
+        .route(
+            "/v1/jobs/{job}/attempts/{attempt}/artifacts/{*path}",
+            get(output::artifact),
+        );
+    let agents = Router::new()
+        .route("/v1/agents", get(agents::list).post(agents::enrol))
+        .route("/v1/agents/{name}", get(agents::show))
+        .route("/v1/agents/{name}/drain", post(agents::drain))
+        .route("/v1/agents/{name}/resume", post(agents::resume))
+        .route("/v1/claims", post(leases::claim))
+        .route("/v1/leases/renew", post(leases::renew))
+        .route("/v1/leases/log", post(leases::log))
+        .route("/v1/leases/finish", post(leases::finish))
+        .route("/v1/leases/release", post(leases::release))
+        .route("/v1/leases/refusals", get(leases::refusals));
+    let json = jobs
+        .merge(agents)
+        .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX));
+    let blobs = Router::new()
+        .route(
+            "/v1/blobs/{digest}",
+            put(blobs::store).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v1/blobs/{digest}", head(blobs::presence).get(blobs::fetch));
+    Router::new()
+        .merge(json)
+        .merge(blobs)
+        .route("/livez", get(operations::livez))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics))
+        .route("/v1/limits", get(operations::limits))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .with_state(coordinator)
+}

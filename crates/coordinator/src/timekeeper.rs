@@ -1,0 +1,54 @@
+//! Makes jobs claimable whose time has come.
+//!
+//! Owns nothing. Twice a second it fires what is due, each timer once, because the job's record guards it. The backstop of a running job's timeout is in the deadline of its lease
+//! (`domain::plan::lease_end`), so it needs no timer here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+
+use crate::coordinator::Coordinator;
+
+/// Time between two passes: how late a timer may fire.
+const PASS_EVERY: Duration = Duration::from_millis(500);
+const MAILBOX: usize = 4;
+
+pub(crate) enum Msg {
+    /// Time for a pass.
+    Tick,
+}
+
+pub(crate) struct Timekeeper {
+    coordinator: Arc<Coordinator>,
+}
+
+pub fn child_spec(coordinator: &Arc<Coordinator>) -> ChildSpec {
+    let coordinator = Arc::clone(coordinator);
+    let handle = Handle::new("timekeeper", MAILBOX);
+    ChildSpec::worker("timekeeper", &handle, move || Timekeeper {
+        coordinator: Arc::clone(&coordinator),
+    })
+}
+
+impl Actor for Timekeeper {
+    type Msg = Msg;
+    type State = ();
+
+    async fn start(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
+        ctx.tell_self(Msg::Tick);
+        Ok(())
+    }
+
+    async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, _state: &mut ()) -> Result<(), Failure> {
+        match msg {
+            Msg::Tick => {
+                if let Err(error) = self.coordinator.ledger.fire_timers().await {
+                    tracing::warn!(%error, "timers could not be fired; they will be in the next pass");
+                }
+                ctx.tick_after(PASS_EVERY, Msg::Tick);
+            }
+        }
+        Ok(())
+    }
+}

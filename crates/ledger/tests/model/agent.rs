@@ -1,0 +1,116 @@
+//! What agents do and hear: they start what they were granted, freeze when nobody answers, end, give back and die.
+//!
+//! An agent freezes its run by its own clock, counted from when it sent the last request that was accepted. So a
+//! freeze is no step here: a run is frozen once the tick of its fence has come, and a heard renewal thaws it.
+
+use domain::State;
+use ledger::transaction::StoredJob;
+
+use crate::bounds::End;
+use crate::coordinator::Stage;
+use crate::sample::agent;
+use crate::world::{Lease, Message};
+
+impl Stage<'_> {
+    /// A lease arrives at an agent, unless its process is another one by now or has a lease already.
+    pub(crate) fn grant(
+        &mut self,
+        a: usize,
+        process: u8,
+        (job, attempt): (usize, u32),
+        fence_at: u64,
+    ) {
+        let agent = &mut self.world.agents[a];
+        if agent.process == process && agent.lease.is_none() {
+            agent.lease = Some(Lease {
+                job,
+                attempt,
+                fence_at,
+                cancelled: false,
+                ended: false,
+            });
+        }
+    }
+
+    /// A claim finds a live lease of this process that the agent never heard of. Nobody tells it how long the lease
+    /// has left, so it stays frozen until it was renewed.
+    pub(crate) fn adopt(&mut self, a: usize) -> Option<()> {
+        let process = self.world.agents[a].process;
+        let own = agent(a, process).id;
+        let job = *self.world.pool.leases_of(&own).first()?;
+        let attempt = self.world.pool.job(job).job().attempt;
+        self.grant(a, process, (job, attempt), self.world.now);
+        Some(())
+    }
+
+    /// A renewal's answer arrives.
+    pub(crate) fn hear_renewed(
+        &mut self,
+        (a, process): (usize, u8),
+        (job, attempt): (usize, u32),
+        fence_at: u64,
+        before: &StoredJob,
+    ) {
+        let agent = &mut self.world.agents[a];
+        let own = |lease: &&mut Lease| lease.job == job && lease.attempt == attempt;
+        if agent.process != process {
+            return;
+        }
+        if let Some(lease) = agent.lease.as_mut().filter(own) {
+            lease.fence_at = lease.fence_at.max(fence_at);
+            lease.cancelled |=
+                matches!(&before.job().state, State::Running(running) if running.cancel.is_some());
+        }
+    }
+
+    /// The answer to a request arrives: whatever it says, the attempt is over for its agent.
+    pub(crate) fn hear_answer(&mut self, message: &Message) {
+        let Message::Finish { job, attempt, .. } = *message else {
+            return;
+        };
+        for agent in &mut self.world.agents {
+            let own = |lease: &Lease| lease.ended && lease.job == job && lease.attempt == attempt;
+            if agent.lease.as_ref().is_some_and(own) {
+                agent.lease = None;
+            }
+        }
+    }
+
+    /// A run ends, and its agent sends the finish.
+    pub(crate) fn end(&mut self, a: usize, end: End) -> Option<()> {
+        let now = self.world.now;
+        let lease = self.world.agents[a].lease.as_mut()?;
+        // A frozen run does not end by itself, but an agent kills it when it heard of a cancel.
+        let can_end = !lease.ended
+            && match end {
+                End::Cancelled => lease.cancelled,
+                End::Success | End::Failure | End::DiskFull | End::AgentDied => now < lease.fence_at,
+            };
+        can_end.then(|| {
+            lease.ended = true;
+            let (job, attempt) = (lease.job, lease.attempt);
+            self.world.wire.insert(Message::Finish { job, attempt, end });
+        })
+    }
+
+    /// An agent returns a lease that it never started.
+    pub(crate) fn give_back(&mut self, a: usize) -> Option<()> {
+        let lease = self.world.agents[a].lease.take_if(|lease| !lease.ended)?;
+        self.world.left.give_backs -= 1;
+        let Lease { job, attempt, .. } = lease;
+        self.world.wire.insert(Message::GiveBack { job, attempt });
+        Some(())
+    }
+
+    /// An agent's process dies; its successor finds the stored token and reports the death.
+    pub(crate) fn die(&mut self, a: usize) -> Option<()> {
+        let agent = &mut self.world.agents[a];
+        let lease = agent.lease.take()?;
+        agent.process += 1;
+        self.world.left.deaths -= 1;
+        let Lease { job, attempt, .. } = lease;
+        let end = End::AgentDied;
+        self.world.wire.insert(Message::Finish { job, attempt, end });
+        Some(())
+    }
+}
