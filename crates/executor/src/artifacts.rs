@@ -5,6 +5,7 @@
 //! descriptor itself: it is a regular file beneath the work directory, and the one that was listed, or refused.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -68,7 +69,7 @@ pub enum Refusal {
     /// Its name is not UTF-8, or it lies too deep for a path.
     #[error("hand over a file of this name")]
     Name,
-    /// It may not be read.
+    /// It may not be read, or not now.
     #[error("hand over what may not be read")]
     Unreadable,
     /// It is not what was listed: something still writes to the work directory.
@@ -136,9 +137,13 @@ impl Artifacts {
 
     /// Opens a listed file for reading. Reading gives [`Artifact::size`] bytes unless something still writes.
     pub fn open(&self, artifact: &Artifact) -> Result<File, Refusal> {
-        let file = beneath::open_file(&self.root, artifact.path.as_str()).map_err(|errno| match errno {
-            Errno::ACCESS | Errno::PERM => Refusal::Unreadable,
-            _ => Refusal::Changed,
+        let file = beneath::open_file(&self.root, artifact.path.as_str());
+        let file = file.map_err(|errno| {
+            if swapped(errno) {
+                Refusal::Changed
+            } else {
+                Refusal::Unreadable
+            }
         })?;
         let stat = rustix::fs::fstat(&file).map_err(|_| Refusal::Changed)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -178,16 +183,16 @@ impl Search<'_> {
     fn walk(&mut self, root: &OwnedFd) -> Result<(), CollectError> {
         let mut to_do = vec![String::new()];
         while let Some(path) = to_do.pop() {
-            let opened = beneath::open_dir(root, if path.is_empty() { "." } else { path.as_str() });
-            match opened {
-                Ok(dir) => self.list(&dir, &path, &mut to_do)?,
-                Err(Errno::ACCESS) => {
-                    self.refused.insert(path, Refusal::Unreadable);
+            let refusal = match beneath::open_dir(root, if path.is_empty() { "." } else { path.as_str() }) {
+                Ok(dir) => {
+                    self.list(&dir, &path, &mut to_do)?;
+                    continue;
                 }
-                Err(_) => {
-                    self.refused.insert(path, Refusal::Changed);
-                }
-            }
+                Err(Errno::ACCESS) => Refusal::Unreadable,
+                Err(errno) if swapped(errno) => Refusal::Changed,
+                Err(errno) => return Err(errno.into()),
+            };
+            self.refused.insert(path, refusal);
         }
         Ok(())
     }
@@ -204,34 +209,50 @@ impl Search<'_> {
                 "" => name.to_string_lossy().into_owned(),
                 _ => format!("{path}/{}", name.to_string_lossy()),
             };
-            if full == TEMPORARY_DIR {
-                return Ok(());
+            let checked = RelativePath::parse(&full).ok().filter(|_| name.to_str().is_ok());
+            if kind != FileType::Directory {
+                return self.consider(dir, name, kind, full, checked);
             }
-            if kind == FileType::Directory {
-                if self.patterns.may_match_beneath(&full) {
-                    match RelativePath::parse(&full) {
-                        Ok(_) if name.to_str().is_ok() => to_do.push(full),
-                        _ => drop(self.refused.insert(full, Refusal::Name)),
-                    }
+            if full != TEMPORARY_DIR && self.patterns.may_match_beneath(&full) {
+                match checked {
+                    Some(_) => to_do.push(full),
+                    None => drop(self.refused.insert(full, Refusal::Name)),
                 }
-                return Ok(());
-            }
-            let matches = self.patterns.matches(&full);
-            if matches.is_empty() {
-                return Ok(());
-            }
-            match (kind, RelativePath::parse(&full)) {
-                (FileType::Symlink, _) => drop(self.refused.insert(full, Refusal::Link)),
-                (FileType::RegularFile, Ok(path)) if name.to_str().is_ok() => {
-                    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                    matches.into_iter().for_each(|index| self.matched[index] = true);
-                    self.add(Artifact::new(path, &stat))?;
-                }
-                (FileType::RegularFile, _) => drop(self.refused.insert(full, Refusal::Name)),
-                _ => drop(self.refused.insert(full, Refusal::Special)),
             }
             Ok(())
         })
+    }
+
+    /// Adds what is no directory to the files or to what is refused, if it matches.
+    fn consider(
+        &mut self,
+        dir: &OwnedFd,
+        name: &CStr,
+        kind: FileType,
+        full: String,
+        checked: Option<RelativePath>,
+    ) -> Result<(), CollectError> {
+        let matches = self.patterns.matches(&full);
+        if matches.is_empty() {
+            return Ok(());
+        }
+        let refusal = match (kind, checked) {
+            (FileType::RegularFile, Some(path)) => {
+                match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => {
+                        matches.into_iter().for_each(|index| self.matched[index] = true);
+                        return self.add(Artifact::new(path, &stat));
+                    }
+                    Err(errno) if swapped(errno) => Refusal::Changed,
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            (FileType::RegularFile, None) => Refusal::Name,
+            (FileType::Symlink, _) => Refusal::Link,
+            _ => Refusal::Special,
+        };
+        self.refused.insert(full, refusal);
+        Ok(())
     }
 
     fn add(&mut self, artifact: Artifact) -> Result<(), CollectError> {
@@ -249,6 +270,14 @@ impl Search<'_> {
         self.files.insert(artifact.path.clone(), artifact);
         Ok(())
     }
+}
+
+/// Whether an error says that something else stands where a file or directory was seen a moment ago.
+fn swapped(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NXIO
+    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What every executor can do, and what one execution can be asked.
 //!
-//! An [`Execution`] lives outside of the actors that watch it and owns no task of its own: it moves on only
-//! while somebody calls it. Every method may be abandoned at any await and called again, by the same caller or
-//! by its successor, and nothing is lost.
+//! An [`Execution`] lives outside of the actors that watch it and starts nothing that runs by itself: it moves
+//! on only while somebody calls it. Every method may be abandoned at any await and called again, by the same
+//! caller or by its successor, and nothing is lost.
 
 use std::io;
 use std::sync::Arc;

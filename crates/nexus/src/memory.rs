@@ -214,3 +214,49 @@ impl Nexus for MemoryNexus {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TxId;
+
+    fn submit(id: u64, class: Class) -> Transaction {
+        let mut tx = Transaction::new(TxId(id), class);
+        tx.puts = vec![(format!("job/{id}"), vec![1])];
+        tx
+    }
+
+    #[tokio::test]
+    async fn an_outage_writes_nothing_and_ends() {
+        let nexus = MemoryNexus::new(Clock::system());
+        let space = Space::new("pool/default").unwrap();
+        nexus.set_available(false);
+        let refused = nexus
+            .commit(&space, vec![submit(1, Class::Relief)], Durability::Disk)
+            .await;
+        assert!(matches!(refused, Err(NexusError::Unavailable(_))));
+        assert!(matches!(nexus.now().await, Err(NexusError::Unavailable(_))));
+        nexus.set_available(true);
+        assert_eq!(nexus.snapshot(&space), Store::default());
+    }
+
+    #[tokio::test]
+    async fn while_room_is_short_growth_is_full_unless_it_was_applied_before() {
+        let nexus = MemoryNexus::new(Clock::system());
+        let space = Space::new("pool/default").unwrap();
+        let commit = async |txs| nexus.commit(&space, txs, Durability::Disk).await.unwrap();
+        commit(vec![submit(1, Class::Growth)]).await;
+        nexus.set_full(true);
+        let batch = vec![
+            submit(1, Class::Growth),
+            submit(2, Class::Growth),
+            submit(3, Class::Relief),
+        ];
+        assert_eq!(
+            commit(batch).await,
+            [Outcome::Already, Outcome::Full, Outcome::Applied]
+        );
+        nexus.set_full(false);
+        assert_eq!(commit(vec![submit(2, Class::Growth)]).await, [Outcome::Applied]);
+    }
+}

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use self::group::{Answer, Request, Work};
@@ -161,7 +161,11 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 /// A process that was killed may have written commits that were not synced yet. They are there now, so a repeated
 /// transaction would be told that it was applied: that must then survive a loss of power.
 fn sync_what_was_recovered(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        // The log was synced before there was no room to copy it.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
+        other => other,
+    }
 }
 
 #[async_trait]
@@ -319,6 +323,8 @@ impl Drop for SqliteNexus {
         let Some(Handle { sender, thread }) = handle else {
             return;
         };
+        // The writer's connection must be the last, to leave nothing but the database behind.
+        self.readers.disconnect();
         drop(sender);
         if thread.join().is_err() {
             tracing::error!("the writer of the nexus had panicked");

@@ -14,7 +14,7 @@ use coordinator::{Coordinator, children};
 use supervision::{Intensity, Strategy, TreeSpec};
 use tokio::net::TcpListener;
 
-pub use self::start::{Config, NexusUrl, Running, StartError, start};
+pub use self::start::{Config, NexusUrl, NotANexus, Running, StartError, start};
 pub use self::tokens::{ADMIN_TOKEN_FILE, JOIN_TOKEN_FILE, Tokens, TokensError};
 
 /// Restarts that are allowed in [`WITHIN`].

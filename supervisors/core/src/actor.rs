@@ -18,7 +18,8 @@ pub trait Actor: Sized + Send + Sync + 'static {
     type State: Send + 'static;
 
     /// Makes the state. The supervisor waits for it, and starts the next sibling after it; an error or a
-    /// panic is a failed start. Cancelled at an await point when the start time-out passes.
+    /// panic is a failed start. Cancelled at an await point when the start time-out passes. It runs in the
+    /// supervisor's task, so code that blocks the thread here blocks the supervisor.
     fn start(&self, ctx: &Ctx<Self::Msg>) -> impl Future<Output = Result<Self::State, Failure>> + Send;
 
     /// Handles one message. A kill cancels it at an await point; a stop waits for it.

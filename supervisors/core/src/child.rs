@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 
 use crate::ctx::panic_text;
 use crate::directory::{ActorState, Life, Presence};
+use crate::exit::brief;
 use crate::mailbox::{ActorStats, Envelope, Mailbox};
 use crate::spec::{Body, ChildSpec};
 use crate::supervisor::{Shape, Supervisor};
@@ -81,7 +82,7 @@ async fn launch<R: ractor::Actor<Arguments = ()>>(
 ) -> Result<(), NotStarted> {
     match parent.spawn_linked(Some(name), actor, ()).await {
         Ok((_actor, _task)) => Ok(()),
-        Err(SpawnErr::StartupFailed(why)) => Err(NotStarted(why.to_string())),
+        Err(SpawnErr::StartupFailed(why)) => Err(NotStarted(brief(why.to_string()))),
         Err(other) => Err(NotStarted(other.to_string())),
     }
 }

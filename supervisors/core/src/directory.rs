@@ -63,16 +63,21 @@ pub enum ActorState {
 /// What the directory knows of one actor.
 #[derive(Clone, Debug)]
 pub struct ActorInfo {
+    /// Its place in the tree.
     pub path: TreePath,
     /// The number of this life; it rises with every start of this child by the same supervisor.
     pub incarnation: u64,
+    /// Whether it works or supervises.
     pub kind: Kind,
+    /// Where it is in its life.
     pub state: ActorState,
+    /// When this life began, its start included.
     pub started_at: std::time::Instant,
     /// How often this child was started again by its present supervisor.
     pub restarts: u64,
     /// How the previous life ended, if there was one.
     pub last_exit: Option<Exit>,
+    /// Its mailbox; for a supervisor, the requests to it.
     pub mailbox: MailboxInfo,
 }
 
@@ -100,15 +105,19 @@ impl Directory {
     /// Ends whatever is left at `path` and under it, and waits until it is gone, at most [`KILL_GRACE`].
     /// A successor is started only after this. What does not go is marked as abandoned.
     pub(crate) async fn clear(&self, path: &TreePath) {
-        let left = self.at_and_under(path);
-        left.iter().for_each(|record| record.kill());
         let deadline = Instant::now() + KILL_GRACE;
-        for record in left {
-            if timeout_at(deadline, record.gone()).await.is_err() {
-                record.set_state(ActorState::Abandoned);
-                let (path, incarnation) = (&record.birth.path, record.birth.incarnation);
-                error!(target: "hiveforge.supervisor", %path, incarnation, "actor does not end when killed: abandoned");
+        loop {
+            let left = self.at_and_under(path);
+            if left.is_empty() {
+                return;
             }
+            left.iter().for_each(|record| record.kill());
+            for record in left {
+                if timeout_at(deadline, record.gone()).await.is_err() {
+                    record.abandon();
+                }
+            }
+            // Once more: a supervisor may have started a child just before it was killed.
         }
     }
 
@@ -187,6 +196,14 @@ impl Record {
         if let Some(presence) = self.presence() {
             presence.cell.kill();
         }
+    }
+
+    fn abandon(&self) {
+        self.set_state(ActorState::Abandoned);
+        let Birth {
+            path, incarnation, ..
+        } = &self.birth;
+        error!(target: "hiveforge.supervisor", %path, incarnation, "actor does not end when killed: abandoned");
     }
 
     pub(crate) fn set_state(&self, state: ActorState) {

@@ -4,6 +4,7 @@
 //! handle is made before the tree and survives restarts of the supervisor, which come up without children: what is to
 //! run is known elsewhere, and whoever knows it reconciles.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -149,6 +150,12 @@ impl<Args> Clone for Dynamic<Args> {
         Self {
             inner: Arc::clone(&self.inner),
         }
+    }
+}
+
+impl<Args> fmt::Debug for Dynamic<Args> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dynamic({:?})", self.inner.commands)
     }
 }
 

@@ -40,7 +40,7 @@ impl Exit {
     /// Returns who ended and how, or nothing for events that are not an end.
     pub(crate) fn of(event: SupervisionEvent) -> Option<(ActorCell, Self)> {
         match event {
-            SupervisionEvent::ActorFailed(who, why) => Some((who, Self::Crashed(why.to_string()))),
+            SupervisionEvent::ActorFailed(who, why) => Some((who, Self::Crashed(brief(why.to_string())))),
             SupervisionEvent::ActorTerminated(who, _, reason) => Some((who, Self::of_reason(reason))),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ProcessGroupChanged(_)
@@ -62,6 +62,15 @@ impl Exit {
 }
 
 const GAVE_UP: &str = "gave up: ";
+
+/// How much of an actor's last words is kept, in bytes. They are repeated in the line of every supervisor above.
+pub(crate) const LAST_WORDS_BYTES_MAX: usize = 1024;
+
+/// Cuts a text to [`LAST_WORDS_BYTES_MAX`].
+pub(crate) fn brief(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LAST_WORDS_BYTES_MAX));
+    text
+}
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,6 +98,13 @@ mod tests {
         ] {
             assert_eq!(Exit::of_reason(Some(exit.to_reason())), exit);
         }
+    }
+
+    #[test]
+    fn last_words_are_cut_between_two_characters() {
+        let words = format!("x{}", "ü".repeat(LAST_WORDS_BYTES_MAX));
+        assert_eq!(brief(words).len(), LAST_WORDS_BYTES_MAX - 1);
+        assert_eq!(brief("short".to_owned()), "short");
     }
 
     #[test]

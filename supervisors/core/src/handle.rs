@@ -4,6 +4,7 @@
 //! as it comes up. Whoever holds it never sees the restart, only `Down` while nobody is there. What was queued
 //! dies with the incarnation, and so do its replies: an asker hears `Down` at once, not a time-out.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,12 @@ impl<M> Clone for Handle<M> {
         Self {
             inner: Arc::clone(&self.inner),
         }
+    }
+}
+
+impl<M> fmt::Debug for Handle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?})", self.inner.name)
     }
 }
 

@@ -5,6 +5,47 @@
 //! into a [`ChildSpec`], and start the whole as a [`Tree`]; they never name `ractor`.
 //!
 //! This crate knows no job. Crashes are for bugs: an actor whose database is away stays up and says so.
+//!
+//! ```
+//! use std::time::Duration;
+//! use supervision::{Actor, ChildSpec, Ctx, Failure, Handle, Intensity, Reply, Strategy, Tree, TreeSpec};
+//!
+//! struct Counter;
+//!
+//! enum Msg {
+//!     Add(u64),
+//!     Sum(Reply<u64>),
+//! }
+//!
+//! impl Actor for Counter {
+//!     type Msg = Msg;
+//!     type State = u64;
+//!
+//!     async fn start(&self, _: &Ctx<Msg>) -> Result<u64, Failure> {
+//!         Ok(0)
+//!     }
+//!
+//!     async fn handle(&self, _: &Ctx<Msg>, msg: Msg, sum: &mut u64) -> Result<(), Failure> {
+//!         match msg {
+//!             Msg::Add(n) => *sum += n,
+//!             Msg::Sum(reply) => drop(reply.send(*sum)),
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let limit = Duration::from_secs(5);
+//! let counter = Handle::new("counter", 16);
+//! let spec = TreeSpec::new(Strategy::OneForOne, Intensity { max: 3, within: limit })
+//!     .child(ChildSpec::worker("counter", &counter, || Counter));
+//! let tree = Tree::start("example", spec).await.expect("nothing in it can fail");
+//! counter.try_tell(Msg::Add(2)).expect("it is up and its mailbox is empty");
+//! assert_eq!(counter.ask(Msg::Sum, limit).await, Ok(2));
+//! assert!(tree.stop(limit).await.is_empty());
+//! # }
+//! ```
 
 mod actor;
 mod child;

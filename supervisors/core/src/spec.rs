@@ -38,7 +38,8 @@ pub enum Strategy {
 pub enum Restart {
     /// After any exit.
     Permanent,
-    /// After an abnormal exit.
+    /// After an abnormal exit. A supervisor that gave up has ended in order and does not come back, as in OTP: make
+    /// supervisors permanent, or temporary if somebody else looks after their duty.
     Transient,
     /// Never, not even when a sibling's death ended it. Its spec goes with it.
     Temporary,
@@ -79,9 +80,13 @@ pub enum AutoShutdown {
 /// A supervisor and its children, in start order. They are terminated in reverse.
 #[derive(Clone, Debug)]
 pub struct TreeSpec {
+    /// Which siblings share the fate of a failed child.
     pub strategy: Strategy,
+    /// When too many failures are too many.
     pub intensity: Intensity,
+    /// Whether it ends with its significant children.
     pub auto_shutdown: AutoShutdown,
+    /// In start order, ids unique.
     pub children: Vec<ChildSpec>,
 }
 
@@ -261,16 +266,22 @@ impl Intensity {
 /// Why a spec cannot be started.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SpecError {
+    /// Ids name children, also in their paths.
     #[error("two children of one supervisor have the id {id:?}")]
     DuplicateId { id: String },
+    /// It would not make a path.
     #[error("child id {id:?} is empty or contains '/' or '#'")]
     BadId { id: String },
+    /// A permanent child is always restarted.
     #[error("child {id:?} is significant and permanent: it would never end by itself")]
     SignificantPermanent { id: String },
+    /// Its end would have no effect.
     #[error("child {id:?} is significant, but its supervisor never shuts itself down")]
     SignificantInVain { id: String },
+    /// Restarts could not be counted.
     #[error("supervisor {id:?} counts restarts within no time at all")]
     NoWindow { id: String },
+    /// No child could be started.
     #[error("dynamic supervisor {id:?} has room for no child")]
     NoRoom { id: String },
 }
@@ -282,6 +293,7 @@ pub struct DynamicSpec<Args> {
     pub handle: Dynamic<Args>,
     /// More are refused with `Full`.
     pub max_children: usize,
+    /// When too many failures are too many, over all children together.
     pub intensity: Intensity,
     /// Makes the spec of one child: a worker or a whole tree.
     pub template: Arc<dyn Fn(Args) -> ChildSpec + Send + Sync>,

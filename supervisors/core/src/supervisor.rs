@@ -34,8 +34,11 @@ pub(crate) enum Command {
 /// A child as its supervisor sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildInfo {
+    /// Its id in the spec.
     pub id: String,
+    /// Whether it works or supervises.
     pub kind: Kind,
+    /// Whether it is there.
     pub status: ChildStatus,
     /// How often it was started again.
     pub restarts: u64,
@@ -44,6 +47,7 @@ pub struct ChildInfo {
 /// Whether a child is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildStatus {
+    /// It is up.
     Running,
     /// Its restart failed and is tried again.
     Restarting,

@@ -33,14 +33,25 @@ impl Stage<'_> {
     }
 
     /// A claim finds a live lease of this process that the agent never heard of. Nobody tells it how long the lease
-    /// has left, so it stays frozen until it was renewed.
+    /// has left, so it stays frozen until it was renewed. What it has given back or finished it remembers.
     pub(crate) fn adopt(&mut self, a: usize) -> Option<()> {
         let process = self.world.agents[a].process;
         let own = agent(a, process).id;
-        let job = *self.world.pool.leases_of(&own).first()?;
+        let leases = self.world.pool.leases_of(&own);
+        let job = *leases.iter().find(|job| self.is_unheard_of(**job))?;
         let attempt = self.world.pool.job(job).job().attempt;
         self.grant(a, process, (job, attempt), self.world.now);
         Some(())
+    }
+
+    fn is_unheard_of(&self, n: usize) -> bool {
+        let live = self.world.pool.job(n).job().attempt;
+        !self.world.wire.iter().any(|message| match *message {
+            Message::Finish { job, attempt, .. } | Message::GiveBack { job, attempt } => {
+                job == n && attempt == live
+            }
+            Message::Cancel { .. } => false,
+        })
     }
 
     /// A renewal's answer arrives.
@@ -63,17 +74,14 @@ impl Stage<'_> {
         }
     }
 
-    /// The answer to a request arrives: whatever it says, the attempt is over for its agent.
-    pub(crate) fn hear_answer(&mut self, message: &Message) {
+    /// The answer to a request arrives: whatever it says, the attempt is over for its agent. None if nobody waits.
+    pub(crate) fn hear_answer(&mut self, message: &Message) -> Option<()> {
         let Message::Finish { job, attempt, .. } = *message else {
-            return;
+            return None;
         };
-        for agent in &mut self.world.agents {
-            let own = |lease: &Lease| lease.ended && lease.job == job && lease.attempt == attempt;
-            if agent.lease.as_ref().is_some_and(own) {
-                agent.lease = None;
-            }
-        }
+        let own = |lease: &mut Lease| lease.ended && lease.job == job && lease.attempt == attempt;
+        let agents = &mut self.world.agents;
+        agents.iter_mut().find_map(|agent| agent.lease.take_if(own)).map(drop)
     }
 
     /// A run ends, and its agent sends the finish.

@@ -78,31 +78,26 @@ impl Stage<'_> {
         Some(())
     }
 
-    /// Reads a job that an agent wants to renew. A lease that is lost is answered at once.
-    pub(crate) fn read_for_renewal(&mut self, c: usize, a: usize, reply: Reply) -> Option<()> {
-        let agent_now = &self.world.agents[a];
-        let (process, lease) = (agent_now.process, agent_now.lease.clone()?);
+    /// Reads a job that an agent wants to renew. That a lease is lost is answered at once.
+    pub(crate) fn read_for_renewal(&mut self, c: usize, a: usize) -> Option<()> {
+        let asking = &self.world.agents[a];
+        let (process, lease) = (asking.process, asking.lease.clone()?);
         let before = self.world.pool.job(lease.job).clone();
         let read_at = self.world.now;
-        if self
-            .renewal((a, process), &before, lease.attempt, read_at)
-            .is_none()
-        {
-            if reply == Reply::Arrives {
-                self.world.agents[a].lease = None;
-            }
+        let renewal = self.renewal((a, process), &before, lease.attempt, read_at);
+        if renewal.is_none() {
+            self.world.agents[a].lease = None;
             return Some(());
         }
-        (reply == Reply::Arrives).then(|| {
-            self.world.coordinators[c] = Work::Renewing {
-                agent: a,
-                process,
-                job: lease.job,
-                attempt: lease.attempt,
-                before,
-                read_at,
-            };
-        })
+        self.world.coordinators[c] = Work::Renewing {
+            agent: a,
+            process,
+            job: lease.job,
+            attempt: lease.attempt,
+            before,
+            read_at,
+        };
+        Some(())
     }
 
     /// Commits a renewal and answers.
@@ -155,18 +150,19 @@ impl Stage<'_> {
     }
 
     /// Reads the job that a request is about. A repetition and a refusal are answered at once.
-    pub(crate) fn read_for_request(&mut self, c: usize, message: &Message, reply: Reply) -> Option<()> {
+    pub(crate) fn read_for_request(&mut self, c: usize, message: &Message) -> Option<()> {
         let before = self.world.pool.job(message.job()).clone();
         let read_at = self.world.now;
         match apply(before.job(), self.event(message, &before), time(read_at)) {
-            Ok(Step::Same) | Err(_) => (reply == Reply::Arrives).then(|| self.hear_answer(message)),
-            Ok(Step::Moved(_)) => (reply == Reply::Arrives).then(|| {
+            Ok(Step::Same) | Err(_) => self.hear_answer(message),
+            Ok(Step::Moved(_)) => {
                 self.world.coordinators[c] = Work::Handling {
                     message: message.clone(),
                     before,
                     read_at,
                 };
-            }),
+                Some(())
+            }
         }
     }
 

@@ -7,9 +7,7 @@
 //!
 //! A small bound runs with the other tests; `make model-nightly` (HIVEFORGE_MODEL=nightly) goes on from there.
 
-extern crate hiveforge_domain as domain;
 extern crate hiveforge_ledger as ledger;
-extern crate hiveforge_nexus as nexus;
 
 mod agent;
 mod bounds;
@@ -21,4 +19,5 @@ mod pool;
 mod promises;
 mod sample;
 mod view;
+mod witness;
 mod world;

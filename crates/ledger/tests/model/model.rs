@@ -7,10 +7,11 @@ use stateright::{Model, Property};
 use crate::bounds::{Bounds, End};
 use crate::coordinator::{Reply, Stage};
 use crate::mutation::Mutation;
-use crate::promises::{
-    Promise, WITNESSES, charged_within_bounds, everything_in_its_place, unfrozen_once,
-};
+use crate::promises::{Promise, charged_within_bounds, everything_in_its_place, unfrozen_once};
 use crate::view::View;
+use crate::witness::{
+    WITNESSES, cancel_ends_a_run, finish_wins_over_cancel, retry_succeeds, returned_hold_completes,
+};
 use crate::world::{Message, Work, World};
 
 /// A pool within bounds, perhaps with a guard missing.
@@ -27,9 +28,9 @@ pub(crate) enum Action {
     Take { c: usize, a: usize },
     Claim { c: usize, reply: Reply },
     Adopt { a: usize },
-    ReadForRenewal { c: usize, a: usize, reply: Reply },
+    ReadForRenewal { c: usize, a: usize },
     Renew { c: usize, reply: Reply },
-    ReadForRequest { c: usize, message: Message, reply: Reply },
+    ReadForRequest { c: usize, message: Message },
     Handle { c: usize, reply: Reply },
     ReadBeat { c: usize },
     Beat { c: usize },
@@ -80,9 +81,9 @@ impl Model for PoolModel {
             Action::Take { c, a } => stage.take(c, a),
             Action::Claim { c, reply } => stage.claim(c, reply),
             Action::Adopt { a } => stage.adopt(a),
-            Action::ReadForRenewal { c, a, reply } => stage.read_for_renewal(c, a, reply),
+            Action::ReadForRenewal { c, a } => stage.read_for_renewal(c, a),
             Action::Renew { c, reply } => stage.renew(c, reply),
-            Action::ReadForRequest { c, message, reply } => stage.read_for_request(c, &message, reply),
+            Action::ReadForRequest { c, message } => stage.read_for_request(c, &message),
             Action::Handle { c, reply } => stage.handle(c, reply),
             Action::ReadBeat { c } => stage.read_beat(c),
             Action::Beat { c } => stage.beat(c),
@@ -103,13 +104,106 @@ impl Model for PoolModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![
-            step(Promise::LiveLeaseOnly, |world| kept(world, Promise::LiveLeaseOnly)),
-            step(Promise::AttemptsRiseByOne, |world| {
-                kept(world, Promise::AttemptsRiseByOne)
-            }),
-        ];
-        properties.clear();
+        let mut properties = promises();
+        if self.bounds.witnesses {
+            properties.extend(witnesses());
+        }
         properties
     }
+}
+
+impl PoolModel {
+    fn begin_work(&self, c: usize, world: &World, actions: &mut Vec<Action>) {
+        let ttl = self.bounds.ttl;
+        for (a, agent) in world.agents.iter().enumerate() {
+            match &agent.lease {
+                None => actions.push(Action::Take { c, a }),
+                Some(lease) if !lease.ended && lease.fence_at < world.now + ttl => {
+                    actions.push(Action::ReadForRenewal { c, a });
+                }
+                Some(_) => {}
+            }
+        }
+        for message in &world.wire {
+            let message = message.clone();
+            actions.push(Action::ReadForRequest { c, message });
+        }
+        actions.push(Action::ReadBeat { c });
+        for job in 0..self.bounds.jobs {
+            actions.push(Action::ReadHold { c, job });
+        }
+    }
+
+    fn continue_work(&self, c: usize, work: &Work, actions: &mut Vec<Action>) {
+        let answered = |step: fn(usize, Reply) -> Action| {
+            let lost = self.bounds.lost_replies.then(|| step(c, Reply::Lost));
+            [step(c, Reply::Arrives)].into_iter().chain(lost)
+        };
+        match work {
+            Work::Idle => return,
+            Work::Taken { .. } => actions.extend(answered(|c, reply| Action::Claim { c, reply })),
+            Work::Renewing { .. } => actions.extend(answered(|c, reply| Action::Renew { c, reply })),
+            Work::Handling { .. } => actions.extend(answered(|c, reply| Action::Handle { c, reply })),
+            Work::BeatRead { .. } => actions.push(Action::Beat { c }),
+            Work::Reaping { .. } => actions.push(Action::Reap { c }),
+            Work::Returning { .. } => actions.push(Action::EndHold { c }),
+        }
+        actions.push(Action::Crash { c });
+    }
+
+    fn agents_act(&self, world: &World, actions: &mut Vec<Action>) {
+        for (a, agent) in world.agents.iter().enumerate() {
+            if agent.lease.is_none() {
+                actions.push(Action::Adopt { a });
+                continue;
+            }
+            let ends = self.bounds.ends.iter().chain([&End::Cancelled]);
+            actions.extend(ends.map(|end| Action::End { a, end: *end }));
+            if world.left.give_backs > 0 {
+                actions.push(Action::GiveBack { a });
+            }
+            if world.left.deaths > 0 {
+                actions.push(Action::Die { a });
+            }
+        }
+    }
+}
+
+fn promises() -> Vec<Property<PoolModel>> {
+    type Condition = fn(&PoolModel, &World) -> bool;
+    let kept: [(Promise, Condition); 10] = [
+        (Promise::LiveLeaseOnly, |_, w| w.keeps(Promise::LiveLeaseOnly)),
+        (Promise::AttemptsRiseByOne, |_, w| {
+            w.keeps(Promise::AttemptsRiseByOne)
+        }),
+        (Promise::TerminalStaysTerminal, |_, w| {
+            w.keeps(Promise::TerminalStaysTerminal)
+        }),
+        (Promise::ChargedWithinBounds, |_, w| charged_within_bounds(w)),
+        (Promise::EverythingInItsPlace, |_, w| everything_in_its_place(w)),
+        (Promise::FinishesStay, |_, w| w.keeps(Promise::FinishesStay)),
+        (Promise::LeasesEndByTakingOrByTheirOwn, |_, w| {
+            w.keeps(Promise::LeasesEndByTakingOrByTheirOwn)
+        }),
+        (Promise::GraceBeforeTaking, |_, w| {
+            w.keeps(Promise::GraceBeforeTaking)
+        }),
+        (Promise::CancelledIsNotQueuedAgain, |_, w| {
+            w.keeps(Promise::CancelledIsNotQueuedAgain)
+        }),
+        (Promise::UnfrozenOnce, |_, w| unfrozen_once(w)),
+    ];
+    kept.into_iter()
+        .map(|(promise, condition)| Property::always(promise.as_str(), condition))
+        .collect()
+}
+
+fn witnesses() -> [Property<PoolModel>; 5] {
+    [
+        Property::sometimes(WITNESSES[0], |_, w| retry_succeeds(w)),
+        Property::sometimes(WITNESSES[1], |_, w| cancel_ends_a_run(w)),
+        Property::sometimes(WITNESSES[2], |_, w| finish_wins_over_cancel(w)),
+        Property::sometimes(WITNESSES[3], |_, w| returned_hold_completes(w)),
+        Property::sometimes(WITNESSES[4], |_, w: &World| w.ghost.saved),
+    ]
 }

@@ -122,9 +122,13 @@ impl Pool {
 
     /// The members of a set that are due at this tick.
     pub(crate) fn due(&self, set: &str, tick: u64) -> Vec<(Score, usize)> {
+        self.members(set, Some(Score::saturating(time(tick).as_millis())))
+    }
+
+    fn members(&self, set: &str, up_to: Option<Score>) -> Vec<(Score, usize)> {
         let page = Ascending {
             after: None,
-            up_to: Some(Score::saturating(time(tick).as_millis())),
+            up_to,
             n: PAGE,
         };
         let members = self.store.range(set, &page);
@@ -154,10 +158,9 @@ impl Pool {
             .iter()
             .flat_map(|family| self.store.heads(family, PAGE))
             .map(|(set, _)| set);
-        let everything = |set: &str| self.due(set, u64::from(u32::MAX));
         sets.chain([keys::HELD.to_owned()])
             .flat_map(|set| {
-                let members = everything(&set);
+                let members = self.members(&set, None);
                 members
                     .into_iter()
                     .map(move |(score, job)| (set.clone(), job, score))
@@ -172,7 +175,7 @@ impl Pool {
 
     /// The leases that the store knows of an agent.
     pub(crate) fn leases_of(&self, agent: &AgentId) -> Vec<usize> {
-        let leases = self.due(&leases_set(agent), u64::from(u32::MAX));
+        let leases = self.members(&leases_set(agent), None);
         leases.into_iter().map(|(_, job)| job).collect()
     }
 

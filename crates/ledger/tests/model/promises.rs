@@ -164,41 +164,6 @@ pub(crate) fn unfrozen_once(world: &World) -> bool {
     (0..world.pool.n_jobs()).all(|n| runs(n) <= 1)
 }
 
-/// Good things that must be possible.
-pub(crate) const WITNESSES: [(&str, fn(&World) -> bool); 5] = [
-    ("a retry succeeds", |world| {
-        any(
-            world,
-            |job| matches!(&job.state, State::Succeeded { attempt } if attempt.number > 1),
-        )
-    }),
-    ("a cancel ends a running job", |world| {
-        any(
-            world,
-            |job| matches!(&job.state, State::Cancelled { attempt: Some(_), .. }),
-        )
-    }),
-    ("a finish wins over a cancel", |world| {
-        any_number(world, |n, world| {
-            let job = world.pool.job(n).job();
-            let asked = world.ghost.cancels.contains(&n);
-            asked && matches!(job.state, State::Succeeded { .. })
-        })
-    }),
-    ("a held job is returned and completed", |world| {
-        world.ghost.returned && any(world, |job| matches!(job.state, State::Succeeded { .. }))
-    }),
-    ("a grace saves a lease", |world| world.ghost.saved),
-];
-
-fn any(world: &World, is_so: impl Fn(&Job) -> bool) -> bool {
-    (0..world.pool.n_jobs()).any(|n| is_so(world.pool.job(n).job()))
-}
-
-fn any_number(world: &World, is_so: impl Fn(usize, &World) -> bool) -> bool {
-    (0..world.pool.n_jobs()).any(|n| is_so(n, world))
-}
-
 /// A TTL within which agents could renew lies between the end of the last outage and this tick.
 pub(crate) fn is_served(served_since: u64, read_at: u64, bounds: &Bounds) -> bool {
     served_since + bounds.ttl <= read_at

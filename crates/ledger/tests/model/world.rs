@@ -197,6 +197,11 @@ impl World {
         self.view = Arc::new(View::of(self, bounds));
     }
 
+    /// Whether no step on the way here has broken the promise.
+    pub(crate) fn keeps(&self, promise: Promise) -> bool {
+        !self.ghost.broken.contains(&promise)
+    }
+
 }
 
 impl Message {

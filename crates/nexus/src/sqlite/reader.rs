@@ -66,6 +66,11 @@ impl Readers {
         let all = self.turns.acquire_many(READERS).await;
         self.turns.close();
         drop(all);
+        self.disconnect();
+    }
+
+    /// Closes the connections that nobody uses now.
+    pub(super) fn disconnect(&self) {
         self.lending
             .idle
             .lock()

@@ -16,7 +16,8 @@ pub(super) struct KnownSet {
     pub(super) id: i64,
     pub(super) size: u64,
     head: Head,
-    is_stored: bool,
+    /// The first score as the row has it; `None`: there is no row.
+    stored_head: Option<Score>,
     is_changed: bool,
 }
 
@@ -39,13 +40,13 @@ impl InSpace<'_> {
             .prepare_cached("SELECT id, size, head FROM sets WHERE space = ?1 AND name = ?2")?;
         let found = find
             .query_row(params![self.space.id, name], |row| {
-                let head = Head::At(score(row.get(2)?));
+                let head = score(row.get(2)?);
                 let size = row.get::<_, i64>(1)?.cast_unsigned();
                 Ok(KnownSet {
                     id: row.get(0)?,
                     size,
-                    head,
-                    is_stored: true,
+                    head: Head::At(head),
+                    stored_head: Some(head),
                     is_changed: false,
                 })
             })
@@ -68,7 +69,7 @@ impl InSpace<'_> {
                 id,
                 size: 0,
                 head: Head::Gone,
-                is_stored: false,
+                stored_head: None,
                 is_changed: false,
             };
             self.space.sets.insert(name.to_owned(), new);
@@ -178,7 +179,7 @@ impl SpaceNames {
         };
         known.is_changed = false;
         if known.size == 0 {
-            if known.is_stored {
+            if known.stored_head.is_some() {
                 connection
                     .prepare_cached("DELETE FROM sets WHERE id = ?1")?
                     .execute([known.id])?;
@@ -188,19 +189,28 @@ impl SpaceNames {
         }
         let head = known.head(connection)?;
         known.head = Head::At(head);
-        let (size, head) = (known.size.cast_signed(), head.get().cast_signed());
-        if known.is_stored {
-            let mut update =
-                connection.prepare_cached("UPDATE sets SET size = ?2, head = ?3 WHERE id = ?1")?;
-            update.execute(params![known.id, size, head])?;
-            return Ok(());
+        let (id, size, new_head) = (known.id, known.size.cast_signed(), head.get().cast_signed());
+        match known.stored_head.replace(head) {
+            // The index of heads stays untouched.
+            Some(stored) if stored == head => {
+                connection
+                    .prepare_cached("UPDATE sets SET size = ?2 WHERE id = ?1")?
+                    .execute(params![id, size])?;
+            }
+            Some(_) => {
+                let mut update =
+                    connection.prepare_cached("UPDATE sets SET size = ?2, head = ?3 WHERE id = ?1")?;
+                update.execute(params![id, size, new_head])?;
+            }
+            None => {
+                let family = name.split_once('/').map(|(family, _)| family);
+                let sql =
+                    "INSERT INTO sets (id, space, name, family, size, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                connection
+                    .prepare_cached(sql)?
+                    .execute(params![id, self.id, name, family, size, new_head])?;
+            }
         }
-        let family = name.split_once('/').map(|(family, _)| family);
-        let sql = "INSERT INTO sets (id, space, name, family, size, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        connection
-            .prepare_cached(sql)?
-            .execute(params![known.id, self.id, name, family, size, head])?;
-        known.is_stored = true;
         Ok(())
     }
 }

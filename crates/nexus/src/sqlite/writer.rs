@@ -59,6 +59,7 @@ pub(super) struct Writer {
     names: Names,
     room: Room,
     hints: Arc<HintBoard>,
+    /// Whether commits are synced now, once that was chosen.
     is_synced: Option<bool>,
     is_halted: bool,
     transactions_since_look: usize,
@@ -74,16 +75,8 @@ pub(super) fn start(
     hints: Arc<HintBoard>,
 ) -> Result<(mpsc::Sender<Request>, JoinHandle<()>), OpenError> {
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-    let mut writer = Writer {
-        connection,
-        names: Names::default(),
-        room,
-        hints,
-        is_synced: None,
-        is_halted: false,
-        transactions_since_look: 0,
-        _lock: lock,
-    };
+    let mut writer = Writer::new(lock, connection, room, hints);
+    // Creates the reserve, if there is room for it.
     writer.room_is_short();
     let thread = std::thread::Builder::new()
         .name("nexus-writer".to_owned())
@@ -93,6 +86,19 @@ pub(super) fn start(
 }
 
 impl Writer {
+    fn new(lock: Lock, connection: Connection, room: Room, hints: Arc<HintBoard>) -> Self {
+        Self {
+            connection,
+            names: Names::default(),
+            room,
+            hints,
+            is_synced: None,
+            is_halted: false,
+            transactions_since_look: 0,
+            _lock: lock,
+        }
+    }
+
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
             let mut group = Group::new(first);
@@ -118,9 +124,6 @@ impl Writer {
     }
 
     fn commit_group(&mut self, group: &Group) -> Result<Vec<Done>, NexusError> {
-        if self.is_halted {
-            return Err(NexusError::Halted);
-        }
         let mut admitted = if self.room_is_short() {
             Admitted::Relief
         } else {
@@ -128,6 +131,9 @@ impl Writer {
         };
         let mut means = [Means::Checkpoint, Means::Reserve].into_iter();
         loop {
+            if self.is_halted {
+                return Err(NexusError::Halted);
+            }
             match self.attempt(group, admitted) {
                 Ok(done) => return Ok(done),
                 Err(Failure::NoRoom) => {
@@ -307,4 +313,52 @@ fn reusable_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let pages: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     Ok(pages.saturating_mul(page_bytes).cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::sqlite::{connect, schema};
+    use crate::{Space, TxId};
+
+    fn request(durability: Durability) -> Request {
+        let transactions = vec![Transaction::new(TxId(1), Class::Growth)];
+        let work = Work::Commit {
+            transactions,
+            durability,
+            answer: oneshot::channel().0,
+        };
+        Request {
+            space: Space::new("pool/default").unwrap(),
+            work,
+        }
+    }
+
+    #[test]
+    fn a_group_is_synced_if_one_of_its_requests_wants_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nexus.db");
+        let lock = Lock::acquire(&path).unwrap();
+        let mut connection = connect(&path).unwrap();
+        schema::prepare(&mut connection, &path).unwrap();
+        let mut writer = Writer::new(lock, connection, Room::new(&path), Arc::new(HintBoard::new()));
+        for (durabilities, synchronous) in [
+            (&[Durability::Process][..], 1),
+            (&[Durability::Process, Durability::Disk, Durability::Process], 2),
+            (&[Durability::Process, Durability::Process], 1),
+        ] {
+            let mut group = Group::new(request(durabilities[0]));
+            durabilities[1..]
+                .iter()
+                .for_each(|durability| group.push(request(*durability)));
+            assert!(writer.commit_group(&group).is_ok());
+            let level: i64 = writer
+                .connection
+                .pragma_query_value(None, "synchronous", |row| row.get(0))
+                .unwrap();
+            assert_eq!(level, synchronous, "{durabilities:?}");
+        }
+    }
 }

@@ -88,7 +88,9 @@ async fn dropping_the_nexus_finishes_what_was_accepted() {
         .commit(&space(), vec![submit(1)], Durability::Process)
         .await
         .unwrap();
+    nexus.size(&space(), "listing").await.unwrap();
     drop(nexus);
+    assert!(!names(directory.path()).contains("nexus.db-wal"));
     check(&database, &BTreeSet::from([1])).await;
 }
 

@@ -69,6 +69,9 @@ fn child_fills_its_disk() {
         jobs.finish_while(&nexus, || reserve.exists()).await;
         assert_eq!(jobs.submit(&nexus).await, Outcome::Full);
         jobs.finish_some(&nexus, 20).await;
+        nexus.close().await.unwrap();
+        let nexus = SqliteNexus::open(&database, Clock::system()).unwrap();
+        jobs.finish_some(&nexus, 5).await;
 
         std::fs::remove_file(&filler).unwrap();
         std::fs::remove_file(&others).unwrap();

@@ -40,7 +40,7 @@ async fn a_hanging_actor_is_seen_like_any_other() {
     let [a] = children(["a"], &log);
     let tree = start(tree(Strategy::OneForOne, 3, [&a])).await;
     a.tell(Msg::Hang);
-    tokio::task::yield_now().await;
+    a.has_read_all().await;
     a.tell(Msg::Leave);
     let seen = tree.directory().find("root/a").unwrap();
     assert_eq!((seen.state, seen.mailbox.depth), (ActorState::Running, 1));

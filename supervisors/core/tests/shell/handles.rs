@@ -28,7 +28,7 @@ async fn a_full_mailbox_refuses_and_has_room_again_when_it_was_read() {
     let slow = child.handle.clone();
     let slow = slow.ask(|reply| Msg::Slow(reply, SECOND), 60 * SECOND);
     let fill = async {
-        tokio::task::yield_now().await;
+        child.has_read_all().await;
         for _ in 0..4 {
             child.handle.ask(Msg::Ping, Duration::ZERO).await.unwrap_err();
         }
@@ -55,7 +55,7 @@ async fn an_edge_may_wait_for_room() {
         .ask(|reply| Msg::Slow(reply, SECOND), Duration::ZERO)
         .await
         .unwrap_err();
-    tokio::task::yield_now().await;
+    child.has_read_all().await;
     for _ in 0..4 {
         child.handle.ask(Msg::Ping, Duration::ZERO).await.unwrap_err();
     }
@@ -71,7 +71,7 @@ async fn waiting_for_room_ends_with_the_actor() {
     let child = Child::new("a", &log);
     let tree = start(tree(Strategy::OneForOne, 3, [&child])).await;
     child.tell(Msg::Hang);
-    tokio::task::yield_now().await;
+    child.has_read_all().await;
     for _ in 0..4 {
         child.tell(Msg::Leave);
     }

@@ -16,5 +16,6 @@ mod failing;
 mod handles;
 mod nested;
 mod probe;
+mod random;
 mod stopping;
 mod strategies;

@@ -87,6 +87,13 @@ impl Child {
         self.failing_starts.store(n, Ordering::SeqCst);
     }
 
+    /// Waits until everything told so far is being handled or done. No time passes.
+    pub(crate) async fn has_read_all(&self) {
+        while self.handle.depth() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Returns the incarnation that answers, as soon as one does.
     pub(crate) async fn incarnation(&self) -> u64 {
         eventually(async || self.handle.ask(Msg::Ping, SECOND).await.ok()).await

@@ -23,7 +23,7 @@ async fn a_child_that_hangs_is_killed_after_its_shutdown_time_and_the_rest_stop_
     let [a, b, c] = children(["a", "b", "c"], &log);
     let tree = start(tree(Strategy::OneForOne, 1, [&a, &b, &c])).await;
     b.tell(Msg::Hang);
-    tokio::task::yield_now().await;
+    b.has_read_all().await;
     log.take();
     let before = tokio::time::Instant::now();
     assert_eq!(tree.stop(60 * SECOND).await, []);
@@ -76,7 +76,9 @@ async fn what_waits_in_the_mailbox_is_dropped_with_its_replies_at_a_stop() {
     let first = handle.ask(|reply| Msg::Slow(reply, SECOND), 60 * SECOND);
     let second = handle.ask(Msg::Ping, 60 * SECOND);
     let stop = async {
-        tokio::task::yield_now().await;
+        while child.handle.depth() > 1 {
+            tokio::task::yield_now().await;
+        }
         tree.stop(60 * SECOND).await
     };
     let (first, second, _) = tokio::join!(first, second, stop);

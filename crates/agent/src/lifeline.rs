@@ -1,0 +1,137 @@
+//! The lifeline: keeps every held lease alive with one request for all of them.
+//!
+//! It renews when a third of the shortest lease's life has passed, and at once when asked. The answers are the only way
+//! to learn that a job is to be cancelled or a lease was taken, and of leases that a lost reply never delivered. It owns
+//! nothing: what is due is read from the table, and a renewal that failed is due again at the next look.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::client::{ClientError, Options};
+use protocol::leases::{Proof, RenewReply, RenewRequest};
+use protocol::limits::LEASES_PER_REQUEST_MAX;
+use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+use tokio::time::Instant;
+
+use crate::Station;
+use crate::backoff::backoff;
+use crate::clock::{BootTime, jitter};
+
+/// How often it looks whether a renewal is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// The longest that a renewal may take; another coordinator is asked afterwards.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest pause after a failure. A lease dies of longer ones.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Messages that may wait; nobody sends any.
+const MAILBOX: usize = 8;
+
+/// What wakes the lifeline.
+pub enum Msg {
+    /// It is time to look.
+    Tick,
+    /// Somebody wants the leases renewed before their turn.
+    Asked,
+    /// A renewal was answered, or was not.
+    Renewed(Result<(), ClientError>),
+}
+
+/// See the module.
+pub struct Lifeline {
+    station: Arc<Station>,
+}
+
+/// What dies with the lifeline.
+#[derive(Default)]
+pub struct State {
+    renewing: bool,
+    failures: u32,
+}
+
+/// Restarted after any exit.
+pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
+    let station = Arc::clone(station);
+    ChildSpec::worker("lifeline", &Handle::new("lifeline", MAILBOX), move || Lifeline { station: Arc::clone(&station) })
+}
+
+impl Actor for Lifeline {
+    type Msg = Msg;
+    type State = State;
+
+    async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
+        self.listen(ctx)?;
+        ctx.tell_self(Msg::Tick);
+        Ok(State::default())
+    }
+
+    async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
+        match msg {
+            Msg::Tick => {
+                ctx.tick_after(LOOK, Msg::Tick);
+                self.renew(ctx, state, false)
+            }
+            Msg::Asked => {
+                self.listen(ctx)?;
+                self.renew(ctx, state, true)
+            }
+            Msg::Renewed(answer) => {
+                self.on_renewed(ctx, state, &answer);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Lifeline {
+    fn listen(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
+        let table = Arc::clone(&self.station.table);
+        ctx.task(async move {
+            table.bells.renew.notified().await;
+            Msg::Asked
+        })?;
+        Ok(())
+    }
+
+    fn renew(&self, ctx: &Ctx<Msg>, state: &mut State, asked: bool) -> Result<(), Failure> {
+        if state.renewing {
+            return Ok(());
+        }
+        let Some(proofs) = self.station.table.due_renewals(BootTime::now(), asked) else { return Ok(()) };
+        state.renewing = true;
+        let station = Arc::clone(&self.station);
+        ctx.task(async move { Msg::Renewed(renew_all(&station, &proofs).await) })?;
+        Ok(())
+    }
+
+    fn on_renewed(&self, ctx: &Ctx<Msg>, state: &mut State, answer: &Result<(), ClientError>) {
+        state.renewing = false;
+        let Err(error) = answer else {
+            state.failures = 0;
+            return;
+        };
+        if state.failures == 0 {
+            tracing::warn!(%error, "cannot renew the leases: trying again");
+        }
+        state.failures = state.failures.saturating_add(1);
+        ctx.tick_after(backoff(state.failures, jitter()).min(PAUSE_MAX), Msg::Tick);
+    }
+}
+
+/// Renews all of these leases; almost always that is one request. One without leases is sent too, when it was asked
+/// for: its reply names those that this process should hold and does not know of.
+pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(), ClientError> {
+    let (first, rest) = proofs.split_at(proofs.len().min(LEASES_PER_REQUEST_MAX));
+    for part in iter::once(first).chain(rest.chunks(LEASES_PER_REQUEST_MAX)) {
+        let request = RenewRequest { agent: station.info.id.clone(), leases: part.to_vec() };
+        let sent_at = BootTime::now();
+        let options = Options::default().timeout(RENEW_TIMEOUT);
+        let answer = station.client.post::<RenewReply>("/v1/leases/renew", &request, options).await;
+        station.heard(&answer);
+        let reply = answer?;
+        station.table.renewed(part, &reply.standings, sent_at, Instant::now());
+        station.table.draining(reply.draining);
+        station.table.admit(reply.unlisted, sent_at);
+    }
+    Ok(())
+}

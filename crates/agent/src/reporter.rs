@@ -1,0 +1,262 @@
+//! The reporter: tells the coordinator how runs ended, and gives back leases that were not started.
+//!
+//! One request at a time carries all reports that are there and, in the same breath, a claim for what has become free: a
+//! busy agent needs one round trip for each batch of jobs. While there is work held ahead, a batch is given a moment to
+//! grow. What the coordinator misses (the end of a log, an artifact) is supplied and the report is sent again. It owns
+//! nothing: a report stays in the table until it is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::client::{ClientError, Options};
+use protocol::leases::{FinishReply, FinishRequest, ReleaseRequest};
+use protocol::limits::LEASES_PER_REQUEST_MAX;
+use serde::de::IgnoredAny;
+use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+use tokio::time::Instant;
+
+use crate::backoff::backoff;
+use crate::clock::{BootTime, jitter};
+use crate::run::Run;
+use crate::table::{Batch, Supply};
+use crate::{Station, artifacts, claim, ship};
+
+/// A batch that has so many reports does not wait for more.
+const BATCH_GOOD: usize = 16;
+/// How long a smaller one waits while there is work to go on with.
+const BATCH_WAIT: Duration = Duration::from_millis(8);
+/// How often it looks without being woken: what failed is tried again then.
+const LOOK: Duration = Duration::from_secs(1);
+/// Messages that may wait; nobody sends any.
+const MAILBOX: usize = 8;
+
+/// What wakes the reporter.
+pub enum Msg {
+    /// It is time to look.
+    Tick,
+    /// A run has ended.
+    Ended,
+    /// A batch has waited long enough.
+    Grown,
+    /// A batch was answered, or was not.
+    Sent(Result<(), ClientError>),
+    /// Leases were given back, or were not.
+    Returned(Result<(), ClientError>),
+    /// What a report was refused for has been supplied, as far as possible.
+    Supplied,
+}
+
+/// See the module.
+pub struct Reporter {
+    station: Arc<Station>,
+}
+
+/// What dies with the reporter.
+pub struct State {
+    sending: bool,
+    returning: bool,
+    supplying: bool,
+    growing: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+    /// Fewer after a request was refused as a whole, until the one that it was refused for stands alone.
+    batch_max: usize,
+}
+
+/// Restarted after any exit.
+pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
+    let station = Arc::clone(station);
+    ChildSpec::worker("reporter", &Handle::new("reporter", MAILBOX), move || Reporter { station: Arc::clone(&station) })
+}
+
+impl Actor for Reporter {
+    type Msg = Msg;
+    type State = State;
+
+    async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
+        self.listen(ctx)?;
+        ctx.tell_self(Msg::Tick);
+        Ok(State {
+            sending: false,
+            returning: false,
+            supplying: false,
+            growing: false,
+            failures: 0,
+            not_before: None,
+            batch_max: LEASES_PER_REQUEST_MAX,
+        })
+    }
+
+    async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
+        let mut grown = false;
+        match msg {
+            Msg::Tick => {
+                ctx.tick_after(LOOK, Msg::Tick);
+                self.supply(ctx, state)?;
+            }
+            Msg::Ended => self.listen(ctx)?,
+            Msg::Grown => {
+                state.growing = false;
+                grown = true;
+            }
+            Msg::Sent(answer) => {
+                state.sending = false;
+                on_answer(ctx, state, answer);
+            }
+            Msg::Returned(answer) => {
+                state.returning = false;
+                on_answer(ctx, state, answer);
+            }
+            Msg::Supplied => state.supplying = false,
+        }
+        self.give_back(ctx, state)?;
+        self.report(ctx, state, grown)
+    }
+}
+
+impl Reporter {
+    fn listen(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
+        let table = Arc::clone(&self.station.table);
+        ctx.task(async move {
+            table.bells.ended.notified().await;
+            Msg::Ended
+        })?;
+        Ok(())
+    }
+
+    /// Sends what there is to report, unless it is better to wait for more.
+    fn report(&self, ctx: &Ctx<Msg>, state: &mut State, grown: bool) -> Result<(), Failure> {
+        let (n_reports, has_work) = self.station.table.reportable();
+        if state.sending || state.paused() || n_reports == 0 {
+            return Ok(());
+        }
+        if n_reports < BATCH_GOOD && has_work && !grown {
+            if !std::mem::replace(&mut state.growing, true) {
+                ctx.tick_after(BATCH_WAIT, Msg::Grown);
+            }
+            return Ok(());
+        }
+        let batch = self.station.table.batch(state.batch_max);
+        if batch.runs.is_empty() {
+            return Ok(());
+        }
+        state.sending = true;
+        let station = Arc::clone(&self.station);
+        ctx.task(async move { Msg::Sent(send(&station, batch).await) })?;
+        Ok(())
+    }
+
+    fn give_back(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
+        if state.returning || state.paused() {
+            return Ok(());
+        }
+        let Some((why, leases)) = self.station.table.returning() else { return Ok(()) };
+        state.returning = true;
+        let station = Arc::clone(&self.station);
+        ctx.task(async move { Msg::Returned(release(&station, ReleaseRequest { leases, why }).await) })?;
+        Ok(())
+    }
+
+    /// Once a second at most: a coordinator that keeps missing something is not hammered.
+    fn supply(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
+        let supplies = self.station.table.supplies();
+        if supplies.is_empty() || std::mem::replace(&mut state.supplying, true) {
+            return Ok(());
+        }
+        let station = Arc::clone(&self.station);
+        ctx.task(async move {
+            for (run, what) in supplies {
+                supply(&station, &run, what).await;
+            }
+            Msg::Supplied
+        })?;
+        Ok(())
+    }
+}
+
+impl State {
+    fn paused(&self) -> bool {
+        self.not_before.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), ClientError>) {
+    let Err(error) = answer else {
+        state.failures = 0;
+        state.not_before = None;
+        state.batch_max = LEASES_PER_REQUEST_MAX;
+        return;
+    };
+    if state.failures == 0 {
+        tracing::warn!(%error, "cannot report: trying again");
+    }
+    if !error.is_transient() {
+        state.batch_max = (state.batch_max.min(BATCH_GOOD) / 2).max(1);
+    }
+    state.failures = state.failures.saturating_add(1);
+    let pause = backoff(state.failures, jitter());
+    state.not_before = Some(Instant::now() + pause);
+    ctx.tick_after(pause.min(LOOK), Msg::Tick);
+}
+
+/// Reports a batch, and claims what has become free.
+async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), ClientError> {
+    let room = station.table.room_for_report();
+    let claim = room.as_ref().map(|room| claim::request(station, Some(room), Duration::ZERO));
+    let Batch { runs, finishes } = batch;
+    let request = FinishRequest { finishes, claim };
+    let sent_at = BootTime::now();
+    let answer = station.client.post::<FinishReply>("/v1/leases/finish", &request, Options::default()).await;
+    station.heard(&answer);
+    match answer {
+        Ok(reply) => {
+            let over = station.table.delivered(&runs, &reply.results);
+            if let Some(claimed) = reply.claim {
+                claim::accept(station, claimed, sent_at);
+            }
+            drop(room);
+            over.iter().for_each(|run| station.footprints.wipe(run));
+            Ok(())
+        }
+        Err(ClientError::Problem(problem)) if runs.len() == 1 && !is_transient(problem.status) => {
+            if station.table.undeliverable(&runs[0], &problem) {
+                station.footprints.wipe(&runs[0]);
+            }
+            Err(ClientError::Problem(problem))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+const fn is_transient(status: u16) -> bool {
+    status == 401 || status == 403 || status == 429 || status >= 500
+}
+
+async fn release(station: &Station, request: ReleaseRequest) -> Result<(), ClientError> {
+    let answer = station.client.post::<IgnoredAny>("/v1/leases/release", &request, Options::default()).await;
+    station.heard(&answer);
+    answer.map(|_| station.table.returned(&request.leases))
+}
+
+/// Sends what a report was refused for, and lets the report go again. A failure is met again at the next look.
+async fn supply(station: &Station, run: &Arc<Run>, what: Supply) {
+    let supplied = match what {
+        Supply::Log => {
+            let mut more = Ok(run.spool.backlog() > 0);
+            while let Ok(true) = more {
+                more = ship::ship_chunk(station, run).await;
+            }
+            more.map(drop).map_err(|error| error.to_string())
+        }
+        Supply::Blobs => {
+            let manifest = station.table.artifacts_of(run);
+            artifacts::upload_again(station, run, &manifest).await.map_err(|error| error.to_string())
+        }
+    };
+    match supplied {
+        Ok(()) => station.table.supplied(run),
+        Err(error) => {
+            tracing::warn!(job.id = %run.held.job, %error, "cannot supply what the coordinator misses of a run");
+        }
+    }
+}

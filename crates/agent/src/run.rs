@@ -1,0 +1,77 @@
+//! One lease that the agent holds, and what belongs to it from the first moment to the last.
+//!
+//! Everything here is fixed when the lease arrives, except the log that grows in its spool. How far the run has come
+//! is in the table (`table::Phase`), so that it can be read together with the slots.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use domain::{JobSpec, Lane};
+use protocol::leases::{Held, Lease, Proof};
+use tokio::sync::Notify;
+
+use crate::spool::Spool;
+
+/// A held lease.
+#[derive(Debug)]
+pub struct Run {
+    /// The job and the attempt.
+    pub held: Held,
+    /// The job and the lease's token.
+    pub proof: Proof,
+    /// The lane that the job came from.
+    pub lane: Lane,
+    /// How long the lease lives without a renewal.
+    pub ttl: Duration,
+    /// What to run.
+    pub spec: JobSpec,
+    /// The work directory, once it was made.
+    pub(crate) workdir: OnceLock<PathBuf>,
+    /// What it wrote.
+    pub spool: Spool,
+    /// Rung when somebody wants something of the run: that it ends, or that its deadline is looked at again.
+    pub(crate) wake: Notify,
+    /// Rung when the coordinator has more of the log.
+    pub(crate) shipped: Notify,
+    /// The file that tells a later process of this run, once it was started.
+    pub(crate) footprint: OnceLock<usize>,
+}
+
+/// Where the parts of an agent's data directory are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Work directories of attempts.
+    pub work: PathBuf,
+    /// Large logs.
+    pub spool: PathBuf,
+    /// What a later process has to know of started runs.
+    pub runs: PathBuf,
+}
+
+impl Places {
+    /// The parts of the data directory `data`, which is absolute.
+    pub fn within(data: &Path) -> Self {
+        Self { work: data.join("work"), spool: data.join("spool"), runs: data.join("runs") }
+    }
+}
+
+impl Run {
+    /// The run of a lease that has just arrived.
+    pub fn new(lease: Lease, places: &Places) -> Self {
+        let Lease { job, attempt, token, lane, ttl_ms, cancel: _, spec } = lease;
+        let spool = Spool::new(places.spool.join(format!("{job}.{attempt}")), spec.log_limit());
+        Self {
+            workdir: OnceLock::new(),
+            held: Held { job: job.clone(), attempt },
+            proof: Proof { job, token },
+            lane,
+            ttl: Duration::from_millis(ttl_ms),
+            spec,
+            spool,
+            wake: Notify::new(),
+            shipped: Notify::new(),
+            footprint: OnceLock::new(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The session: makes this agent known to the coordinators, and keeps it known.
+//!
+//! It enrols at the start, whenever a coordinator does not know the agent, and every few seconds to be seen as alive. What
+//! it learns (the TTL of leases, whether the pool wants the agent to drain) goes into the station and the table. It owns
+//! nothing; a claim can enrol as well, so work does not wait for it. Being unreachable is a state, not a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::agents::Enrolled;
+use protocol::client::{ClientError, Options};
+use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+
+use crate::Station;
+use crate::backoff::backoff;
+use crate::clock::jitter;
+
+/// How often the coordinators are told that the agent is there.
+const REFRESH: Duration = Duration::from_secs(10);
+/// How long an enrolment may take.
+const ENROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages that may wait; nobody sends any.
+const MAILBOX: usize = 8;
+
+/// What wakes the session.
+pub enum Msg {
+    /// It is time to enrol.
+    Refresh,
+    /// A coordinator does not know the agent, or its answer came.
+    Forgotten,
+    /// An enrolment was answered.
+    Answered(Result<Enrolled, ClientError>),
+}
+
+/// See the module.
+pub struct Session {
+    station: Arc<Station>,
+}
+
+/// What dies with the session.
+#[derive(Default)]
+pub struct State {
+    asking: bool,
+    failures: u32,
+}
+
+/// Restarted after any exit.
+pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
+    let station = Arc::clone(station);
+    ChildSpec::worker("session", &Handle::new("session", MAILBOX), move || Session { station: Arc::clone(&station) })
+}
+
+impl Actor for Session {
+    type Msg = Msg;
+    type State = State;
+
+    async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
+        ctx.tell_self(Msg::Refresh);
+        Ok(State::default())
+    }
+
+    async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
+        match msg {
+            Msg::Refresh | Msg::Forgotten => self.enrol(ctx, state),
+            Msg::Answered(answer) => self.on_answer(ctx, state, answer),
+        }
+    }
+}
+
+impl Session {
+    fn enrol(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
+        if std::mem::replace(&mut state.asking, true) {
+            return Ok(());
+        }
+        let station = Arc::clone(&self.station);
+        ctx.task(async move {
+            let options = Options::default().timeout(ENROL_TIMEOUT);
+            Msg::Answered(station.client.post("/v1/agents", &station.info, options).await)
+        })?;
+        Ok(())
+    }
+
+    fn on_answer(
+        &self,
+        ctx: &Ctx<Msg>,
+        state: &mut State,
+        answer: Result<Enrolled, ClientError>,
+    ) -> Result<(), Failure> {
+        state.asking = false;
+        self.station.heard(&answer);
+        match answer {
+            Ok(enrolled) => {
+                state.failures = 0;
+                let ttl = Duration::from_millis(enrolled.ttl_ms);
+                self.station.connect(|connection| {
+                    connection.enrolled = true;
+                    connection.ttl = ttl;
+                });
+                self.station.table.draining(enrolled.draining);
+                ctx.tick_after(REFRESH, Msg::Refresh);
+                let mut connection = self.station.connection.subscribe();
+                ctx.task(async move {
+                    // An error would say that the station is gone, and with it this actor.
+                    connection.wait_for(|connection| !connection.enrolled).await.ok();
+                    Msg::Forgotten
+                })?;
+            }
+            Err(error) => {
+                if state.failures == 0 {
+                    tracing::warn!(%error, "cannot enrol: trying again");
+                }
+                state.failures = state.failures.saturating_add(1);
+                ctx.tick_after(backoff(state.failures, jitter()), Msg::Refresh);
+            }
+        }
+        Ok(())
+    }
+}

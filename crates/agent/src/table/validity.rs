@@ -1,0 +1,122 @@
+//! How long leases are good for without another word of the coordinator.
+//!
+//! A lease is confirmed from the moment at which an accepted request was *sent*: the coordinator cannot have counted
+//! from earlier. Shortly before it runs out its command is frozen, not killed; the next accepted renewal thaws it, a
+//! refusal kills it. That saves work and keeps a machine that was cut off from working in vain. Safety does not hang
+//! on it: the token does that.
+
+use std::time::Duration;
+
+use domain::job::GiveBack;
+use protocol::leases::{Proof, Standing};
+use tokio::time::Instant;
+
+use super::RunTable;
+use super::phase::{Halt, Phase};
+use crate::clock::BootTime;
+
+/// A command is frozen when this part of its lease's life has passed without a renewal.
+pub(super) const FREEZE_AT: f64 = 0.8;
+/// A lease is renewed when this part of its life has passed.
+pub(super) const RENEW_AT: f64 = 1.0 / 3.0;
+
+impl RunTable {
+    /// The leases to renew, all of them together, if one of them is due or was asked for.
+    pub fn due_renewals(&self, now: BootTime, asked: bool) -> Option<Vec<Proof>> {
+        let state = self.lock();
+        let kept = state.entries.values().filter(|entry| !matches!(entry.phase, Phase::Returning(_)));
+        let due = asked
+            || kept.clone().any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
+        due.then(|| kept.map(|entry| entry.run.proof.clone()).collect())
+    }
+
+    /// Takes in the answer to a renewal that was sent at `sent_at`.
+    pub fn renewed(&self, proofs: &[Proof], standings: &[Standing], sent_at: BootTime, now: Instant) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for (proof, standing) in proofs.iter().zip(standings) {
+            // The job alone names the entry only together with its token, which is of one attempt.
+            let Some((attempt, _)) = proof.token.parts() else { continue };
+            let held = protocol::leases::Held { job: proof.job.clone(), attempt };
+            let Some(entry) = state.entries.get_mut(&held) else { continue };
+            match standing {
+                Standing::Live | Standing::Cancel => {
+                    entry.confirmed_at = entry.confirmed_at.max(sent_at);
+                    if let Phase::Running(watched) = &mut entry.phase
+                        && watched.frozen_at.is_some()
+                    {
+                        watched.thaw(now);
+                        tracing::info!(job.id = %held.job, "the lease is renewed: the run goes on");
+                        entry.run.wake.notify_one();
+                    }
+                    if *standing == Standing::Cancel {
+                        entry.want(Halt::Cancel);
+                    }
+                }
+                Standing::Lost => self.lose(state, &held),
+            }
+        }
+        if !state.unstarted.is_empty() {
+            self.ring_for_work(state);
+        }
+    }
+
+    /// The coordinator refused a request for this lease: it is not ours any more.
+    pub fn lost(&self, held: &protocol::leases::Held) {
+        self.lose(&mut self.lock(), held);
+    }
+
+    /// Kills what runs under a lost lease. The entry stays until the processes are gone.
+    fn lose(&self, state: &mut super::State, held: &protocol::leases::Held) {
+        let Some(entry) = state.entries.get_mut(held) else { return };
+        tracing::warn!(job.id = %held.job, attempt = held.attempt, "the lease is lost: its run is given up");
+        entry.lost = true;
+        match &mut entry.phase {
+            Phase::Running(watched) => watched.kill(Halt::Preempt),
+            Phase::Preparing | Phase::Starting(_) | Phase::Collecting(_) => {}
+            Phase::Unstarted | Phase::Ended(_) | Phase::Returning(_) => {
+                self.forget(state, held);
+                return;
+            }
+        }
+        entry.run.wake.notify_one();
+    }
+
+    /// Freezes what would outlive its lease, and says when to look again; never, when nothing is held.
+    pub fn freeze_due(&self, now: BootTime, instant: Instant) -> Option<Duration> {
+        let mut state = self.lock();
+        for entry in state.entries.values_mut() {
+            let due = entry.freezes_by(now);
+            if let Phase::Running(watched) = &mut entry.phase
+                && due
+                && watched.frozen_at.is_none()
+                && watched.halting.is_none()
+            {
+                let job = &entry.run.held.job;
+                tracing::warn!(job.id = %job, "no renewal for most of the lease's life: the run is frozen");
+                watched.freeze(instant);
+                entry.run.wake.notify_one();
+            }
+        }
+        (!state.entries.is_empty()).then_some(FENCE_STEP)
+    }
+
+    /// The coordinator says whether it wants this agent to take more jobs.
+    pub fn draining(&self, draining: bool) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.draining == draining {
+            return;
+        }
+        state.draining = draining;
+        if draining {
+            self.give_back_unstarted(state, GiveBack::Drain);
+        } else {
+            self.bells.open.notify_one();
+        }
+    }
+}
+
+/// How often the fence looks while leases are held. Timers stand still while a machine sleeps, so it cannot wait for a
+/// moment; it has to look.
+const FENCE_STEP: Duration = Duration::from_millis(250);

@@ -1,0 +1,103 @@
+//! `hiveforge agent`: an agent alone.
+
+use std::fs;
+use std::path::PathBuf;
+
+use agent::config::JoinToken;
+use clap::Args;
+use domain::AgentName;
+
+use crate::command::Context;
+use crate::command::pair::Pair;
+use crate::failure::Failure;
+use crate::role::{Signals, in_full, until_ended};
+
+/// Options of `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// Coordinator; several may be given
+    #[arg(long = "coordinator", value_name = "URL", required_unless_present = "config", num_args = 1..)]
+    coordinators: Vec<String>,
+    /// File that holds the join token
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    join_token_file: Option<PathBuf>,
+    /// Durable name [default: the host's]
+    #[arg(long)]
+    name: Option<AgentName>,
+    /// Run one job, upload its results and exit
+    #[arg(long)]
+    once: bool,
+    /// Jobs that run at once [default: one for each cpu]
+    #[arg(long, value_name = "N")]
+    slots: Option<usize>,
+    /// A label that jobs can require; repeatable
+    #[arg(long = "label", value_name = "K=V")]
+    labels: Vec<Pair>,
+    /// Configuration; options go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Agent {
+    /// Runs until SIGINT or SIGTERM, or with `--once` until one job has ended.
+    ///
+    /// # Errors
+    /// It cannot start, or its tree gave up.
+    pub(crate) async fn run(self, ctx: &Context) -> Result<(), Failure> {
+        serve(self, ctx.data_dir()?).await
+    }
+}
+
+async fn serve(role: Agent, data: PathBuf) -> Result<(), Failure> {
+    let mut signals = Signals::catch()?;
+    let config = role.config(data)?;
+    let started = agent_tree::start(&config).await;
+    let mut running = started.map_err(|error| Failure::Role { role: "agent", why: in_full(&error) })?;
+    let ended = until_ended(&mut running, &mut signals).await;
+    running.close().await;
+    ended
+}
+
+impl Agent {
+    /// The configuration: the file's, with what the options say instead.
+    fn config(self, data: PathBuf) -> Result<agent::Config, Failure> {
+        let bad = |error: agent::ConfigError| Failure::Role { role: "agent", why: in_full(&error) };
+        let mut config = match &self.config {
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|why| Failure::file("read", path, why))?;
+                agent::Config::from_toml(&text).map_err(bad)?
+            }
+            None => agent::Config {
+                coordinators: Vec::new(),
+                join_token: JoinToken(String::new()),
+                name: host_name(),
+                data: data.join("agent"),
+                slots: None,
+                labels: [].into(),
+                cpus: None,
+                memory: None,
+                once: false,
+                drain_limit: None,
+            },
+        };
+        if !self.coordinators.is_empty() {
+            config.coordinators = self.coordinators;
+        }
+        if let Some(path) = &self.join_token_file {
+            let text = fs::read_to_string(path).map_err(|why| Failure::file("read", path, why))?;
+            config.join_token = JoinToken(text.trim().to_owned());
+        }
+        config.name = self.name.unwrap_or(config.name);
+        config.slots = self.slots.or(config.slots);
+        config.once |= self.once;
+        config.labels.extend(self.labels.into_iter().map(|Pair { key, value }| (key, value)));
+        Ok(config)
+    }
+}
+
+/// The host's name as far as it is an agent name.
+fn host_name() -> AgentName {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy().to_lowercase();
+    host.parse().unwrap_or_else(|_| "agent".parse().expect("the word is an agent name"))
+}

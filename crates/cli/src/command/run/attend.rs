@@ -1,0 +1,103 @@
+//! Following a job while the user may interrupt.
+//!
+//! The first interrupt asks to cancel, the second one leaves; meanwhile the job is followed without a pause. A reader
+//! of stdout that has gone is an interrupt too: a local command would have got SIGPIPE.
+
+use std::pin::pin;
+
+use domain::{JobId, Span};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use protocol::client::{Client, Options};
+use protocol::jobs::{CancelRequest, JobView};
+use serde::de::IgnoredAny;
+
+use crate::command::run::OnInterrupt;
+use crate::failure::Failure;
+use crate::follow::{self, Interrupts, Outage, Route, Screen};
+use crate::output;
+
+/// How following came to its end.
+pub(super) enum Ending {
+    /// The job has ended.
+    Ended(Box<JobView>),
+    /// The user left; the job goes on.
+    Detached,
+}
+
+/// Follows the job until it ends, the user leaves, or the time is up.
+///
+/// # Errors
+/// The time is up, or the job cannot be followed any more.
+pub(super) async fn attend(
+    client: &Client,
+    job: &JobId,
+    on_interrupt: OnInterrupt,
+    wait: Option<Span>,
+    interrupts: &mut Interrupts,
+) -> Result<Ending, Failure> {
+    let mut screen = Screen::of_process(Route::Apart);
+    let gone = screen.reader_gone();
+    let mut following = pin!(follow::to_the_end(client, job, 1, &mut screen));
+    let mut time_is_up = pin!(time_up(wait));
+    let mut cancels = FuturesUnordered::new();
+    let mut leave_next = on_interrupt == OnInterrupt::Detach;
+    loop {
+        let interrupted = tokio::select! {
+            view = &mut following => return Ok(Ending::Ended(Box::new(view?))),
+            waited = &mut time_is_up => {
+                let why = format!("it has not ended within {waited}");
+                return Err(Failure::GaveUp { job: job.clone(), why });
+            }
+            () = interrupts.next() => "interrupted",
+            () = gone.notified() => "the reader of the output has gone",
+            Some(result) = cancels.next(), if !cancels.is_empty() => {
+                tell_refused(result);
+                continue;
+            }
+        };
+        if leave_next {
+            return Ok(Ending::Detached);
+        }
+        leave_next = true;
+        output::note(&format!(
+            "{interrupted}: cancelling {job}; once more leaves it running"
+        ));
+        cancels.push(cancel(client, job, interrupted));
+    }
+}
+
+async fn time_up(wait: Option<Span>) -> Span {
+    match wait {
+        Some(wait) => {
+            tokio::time::sleep(wait.duration()).await;
+            wait
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks until a coordinator has heard it; asking again does no harm.
+async fn cancel(client: &Client, job: &JobId, reason: &str) -> Result<(), Failure> {
+    let path = format!("/v1/jobs/{job}/cancel");
+    let request = CancelRequest {
+        reason: Some(format!("hiveforge run: {reason}")),
+    };
+    let mut outage = Outage::none(job);
+    loop {
+        match client
+            .post::<IgnoredAny>(&path, &request, Options::default())
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_transient() => outage.pause(&error).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A refused cancel does not end following: the job may have ended meanwhile, which is what is waited for.
+fn tell_refused(result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        output::note(&format!("cannot cancel: {failure}"));
+    }
+}

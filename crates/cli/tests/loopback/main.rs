@@ -1,0 +1,13 @@
+//! The `hiveforge` program against a coordinator that follows a script: real process, real bytes, real exit codes.
+//!
+//! The coordinator of the script says exactly what a test tells it to, broken connections included, which no real one
+//! does on demand. That the real one speaks the same language is shown by the end-to-end suite.
+
+mod artifacts;
+mod blobs;
+mod discovery;
+mod interrupt;
+mod program;
+mod run;
+mod script;
+mod submit;

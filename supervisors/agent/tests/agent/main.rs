@@ -1,0 +1,4 @@
+//! The whole agent against a coordinator that keeps its promises and breaks them on request.
+
+mod coordinator;
+mod runs;
