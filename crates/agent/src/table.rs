@@ -148,6 +148,11 @@ impl RunTable {
         &self.shape.places
     }
 
+    /// How many leases are held, as it changes.
+    pub fn watch_held(&self) -> watch::Receiver<usize> {
+        self.bells.held.subscribe()
+    }
+
     /// Whether a lease is held.
     pub(crate) fn holds(&self, held: &Held) -> bool {
         self.lock().entries.contains_key(held)

@@ -25,6 +25,12 @@ const PIECE_BYTES: usize = 256 << 10;
 const UPLOAD_TIME_MIN: Duration = Duration::from_secs(60);
 /// The slowest upload that is waited for, in bytes a second.
 const UPLOAD_RATE_MIN: u64 = 64 << 10;
+/// How often an upload is tried.
+const UPLOAD_TRIES_MAX: u32 = 6;
+/// How long the first pause is; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// The code for a blob that is being uploaded by somebody else.
+const BLOB_BUSY: &str = "blob_busy";
 /// How long a download may stand still.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
@@ -49,11 +55,26 @@ pub(crate) fn digest_of(path: &Path) -> Result<(Digest, u64), Failure> {
     }
 }
 
-/// Uploads a file whose digest is known, unless the coordinator has it.
+/// Uploads a file whose digest is known, unless the coordinator has it. Tries again when another upload of the same
+/// blob, or anything else that passes, is in the way.
 ///
 /// # Errors
 /// The file cannot be read or has changed, or the coordinator refuses.
 pub(crate) async fn upload(client: &Client, path: &Path, digest: Digest, length: u64) -> Result<(), Failure> {
+    let mut pause = PAUSE_FIRST;
+    for _ in 1..UPLOAD_TRIES_MAX {
+        match upload_once(client, path, digest, length).await {
+            Err(Failure::Client(error)) if error.is_transient() || error.code() == Some(BLOB_BUSY) => {
+                tokio::time::sleep(pause).await;
+            }
+            result => return result,
+        }
+        pause *= 2;
+    }
+    upload_once(client, path, digest, length).await
+}
+
+async fn upload_once(client: &Client, path: &Path, digest: Digest, length: u64) -> Result<(), Failure> {
     let place = format!("/v1/blobs/{digest}");
     if client.head(&place).await?.is_some() {
         return Ok(());

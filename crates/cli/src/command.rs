@@ -8,6 +8,7 @@ pub(crate) mod blob;
 pub(crate) mod completions;
 pub(crate) mod coordinator;
 pub(crate) mod job;
+pub(crate) mod lease_ttl;
 pub(crate) mod pair;
 pub(crate) mod run;
 pub(crate) mod submit;
@@ -83,8 +84,10 @@ pub(crate) async fn dispatch(command: Command, ctx: &Context) -> Result<u8, Fail
 pub(crate) fn log_to_stderr(environment: &Environment) -> Result<(), Failure> {
     let filter = environment.log.as_deref().unwrap_or(LOG_FILTER_DEFAULT);
     let filter = EnvFilter::try_new(filter).map_err(|error| Failure::BadLogFilter(error.to_string()))?;
+    let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr)
         .init();
     Ok(())

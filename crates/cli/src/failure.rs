@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use domain::{Digest, JobId, SpecError};
 use protocol::Problem;
 use protocol::client::{BadUrl, ClientError};
+use protocol::problem::Fault;
 
 use crate::exit;
 use crate::place::Place;
@@ -33,6 +34,9 @@ pub(crate) enum Failure {
     /// The log filter cannot be read.
     #[error("HIVEFORGE_LOG cannot be read: {0}")]
     BadLogFilter(String),
+    /// A role's settings make no sense.
+    #[error("{role} cannot be configured like this: {why}")]
+    BadConfig { role: &'static str, why: String },
     /// A spec in a file is wrong.
     #[error("{fault}")]
     SpecFile {
@@ -121,7 +125,9 @@ impl Failure {
             | Self::Runtime(_)
             | Self::Role { .. } => exit::UNAVAILABLE,
             Self::NoToken { .. } => exit::NOT_ALLOWED,
-            Self::NoDataDir | Self::BadUrl(_) | Self::BadLogFilter(_) => exit::BAD_CONFIG,
+            Self::NoDataDir | Self::BadUrl(_) | Self::BadLogFilter(_) | Self::BadConfig { .. } => {
+                exit::BAD_CONFIG
+            }
             Self::SpecFile { .. }
             | Self::BatchFile { .. }
             | Self::Damaged { .. }
@@ -153,6 +159,7 @@ impl Failure {
             Self::Interrupted => "it may run nevertheless: see `hiveforge job list`",
             Self::Client(_)
             | Self::BadUrl(_)
+            | Self::BadConfig { .. }
             | Self::SpecFile { .. }
             | Self::Input { .. }
             | Self::File { .. }
@@ -203,13 +210,18 @@ fn in_words(error: &ClientError) -> String {
     }
 }
 
-/// The detail, and the first fault where the detail does not say it already.
+/// Where a fault is named, its words are better: the detail repeats them with the place, which is drawn below.
 fn problem_in_words(problem: &Problem) -> String {
     match problem.errors.first() {
-        Some(fault) if !problem.detail.contains(&fault.detail) => {
-            format!("{}: {}", problem.detail, fault.detail)
-        }
-        Some(_) | None => problem.detail.clone(),
+        Some(Fault {
+            detail,
+            field: Some(field),
+            ..
+        }) => format!("{field}: {detail}"),
+        Some(Fault {
+            detail, field: None, ..
+        }) => detail.clone(),
+        None => problem.detail.clone(),
     }
 }
 
@@ -291,27 +303,26 @@ mod tests {
     #[test]
     fn a_problem_is_shown_with_place_and_hint() {
         let error = JobSpec::from_json("{\n  \"command\": \"true\"\n}").unwrap_err();
-        let problem =
-            Problem::new(400, "spec_invalid", "the spec cannot be accepted").with_spec_error(&error);
+        let problem = Problem::new(422, "spec_invalid", error.to_string()).with_spec_error(&error);
         insta::assert_snapshot!(rendered(&of_problem(problem)), @r#"
-        error: the spec cannot be accepted
+        error: invalid type: string "true", expected a list such as ["make", "test"]
           --> line 2, column 14
          2 | "command": "true"
         [exit 65]
         "#);
-        let problem = Problem::new(404, "job_not_found", "there is no job default-01k");
+        let problem = Problem::new(404, "job_unknown", "there is no job default-01k");
         insta::assert_snapshot!(rendered(&of_problem(problem)), @r#"
         error: there is no job default-01k
         hint: `hiveforge job list` and `hiveforge agents list` show what there is
         [exit 64]
         "#);
-        let problem = Problem::new(401, "token_missing", "a bearer token is needed");
+        let problem = Problem::new(401, "unauthenticated", "a bearer token is needed");
         insta::assert_snapshot!(rendered(&of_problem(problem)), @r#"
         error: a bearer token is needed
         hint: set HIVEFORGE_TOKEN, or --data to the data directory of `hiveforge up`
         [exit 77]
         "#);
-        let problem = Problem::new(503, "nexus_down", "the nexus cannot be reached").retry_after(2);
+        let problem = Problem::new(503, "nexus_unavailable", "the nexus cannot be reached").retry_after(2);
         insta::assert_snapshot!(rendered(&of_problem(problem)), @r#"
         error: the nexus cannot be reached
         hint: try again in 2 s

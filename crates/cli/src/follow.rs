@@ -4,7 +4,6 @@
 //! where it broke off ([`log`]). Both outlive a coordinator that goes away for a while ([`outage`]). Dropping the
 //! future ends following at once and changes nothing about the job.
 
-mod interrupt;
 mod log;
 mod outage;
 mod screen;
@@ -19,7 +18,6 @@ use indicatif::ProgressBar;
 use protocol::client::Client;
 use protocol::jobs::{AttemptView, JobView};
 
-pub(crate) use self::interrupt::Interrupts;
 pub(crate) use self::log::attempt_log;
 pub(crate) use self::outage::Outage;
 pub(crate) use self::screen::{Route, Screen};

@@ -162,27 +162,33 @@ pub(crate) async fn upload(
     client: &Client,
     files: BTreeMap<String, LocalInput>,
 ) -> Result<BTreeMap<String, Input>, Failure> {
-    let bar = if std::io::stderr().is_terminal() && !files.is_empty() {
-        ProgressBar::new(files.len() as u64).with_message("uploading inputs")
+    let mut inputs = BTreeMap::new();
+    // Two uploads of one blob at a time would be in each other's way.
+    let mut blobs = BTreeMap::new();
+    for (destination, LocalInput { path, executable }) in files {
+        let (digest, length) = blobs::digest_of(&path)?;
+        blobs.insert(digest, (path, length));
+        inputs.insert(destination, Input { digest, executable });
+    }
+    let bar = if std::io::stderr().is_terminal() && !blobs.is_empty() {
+        ProgressBar::new(blobs.len() as u64).with_message("uploading inputs")
     } else {
         ProgressBar::hidden()
     };
-    let uploads = files.into_iter().map(|(destination, file)| {
+    let uploads = blobs.iter().map(|(digest, (path, length))| {
         let bar = &bar;
         async move {
-            let (digest, length) = blobs::digest_of(&file.path)?;
-            blobs::upload(client, &file.path, digest, length).await?;
+            blobs::upload(client, path, *digest, *length).await?;
             bar.inc(1);
-            let executable = file.executable;
-            Ok::<_, Failure>((destination, Input { digest, executable }))
+            Ok::<_, Failure>(())
         }
     });
-    let inputs = stream::iter(uploads)
+    let sent: Result<(), Failure> = stream::iter(uploads)
         .buffer_unordered(UPLOADS_MAX)
         .try_collect()
         .await;
     bar.finish_and_clear();
-    inputs
+    sent.map(|()| inputs)
 }
 
 #[cfg(test)]

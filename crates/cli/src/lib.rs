@@ -19,6 +19,7 @@ mod inputs;
 mod output;
 mod place;
 mod role;
+mod signals;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};

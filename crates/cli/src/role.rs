@@ -4,36 +4,9 @@ use std::future::Future;
 
 use agent::Stop;
 use supervision::Exit;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
-
-/// SIGINT and SIGTERM, which mean the same.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// From now on the signals do not end the process by themselves.
-    ///
-    /// # Errors
-    /// The operating system refuses.
-    pub(crate) fn catch() -> Result<Self, Failure> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(Failure::Runtime)?,
-            terminate: signal(SignalKind::terminate()).map_err(Failure::Runtime)?,
-        })
-    }
-
-    /// Waits for one of them.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
+use crate::signals::Signals;
 
 /// Something that runs until it is told to end.
 pub(crate) trait Role {
@@ -53,7 +26,10 @@ pub(crate) trait Role {
 /// A tree gave up; the words say which actor failed, how often and why.
 pub(crate) async fn until_ended<R: Role>(role: &mut R, signals: &mut Signals) -> Result<(), Failure> {
     let told = [
-        (Stop::Drain, "stopping once running jobs have ended; a second signal kills them"),
+        (
+            Stop::Drain,
+            "stopping once running jobs have ended; a second signal kills them",
+        ),
         (Stop::Now, "stopping now"),
     ];
     let mut stops = told.into_iter();
@@ -64,7 +40,10 @@ pub(crate) async fn until_ended<R: Role>(role: &mut R, signals: &mut Signals) ->
         };
         match (ended, stops.next()) {
             (Some(ended), _) => {
-                return ended.map_err(|exit| Failure::Role { role: R::NAME, why: exit.to_string() });
+                return ended.map_err(|exit| Failure::Role {
+                    role: R::NAME,
+                    why: exit.to_string(),
+                });
             }
             (None, Some((stop, words))) => {
                 tracing::info!("{words}");

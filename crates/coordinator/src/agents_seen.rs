@@ -11,7 +11,7 @@ use domain::AgentId;
 use tokio::time::Instant;
 
 /// How old the recorded "last seen" of a busy agent may be.
-const RECORD_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// Agents that are remembered.
 const AGENTS_MAX: usize = 16_384;
 

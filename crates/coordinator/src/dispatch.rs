@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::plan::{Seeker, plan_claim};
-use domain::{AgentRef, JobEvent};
+use domain::{AgentRef, JobEvent, Lane};
 use ledger::{Claimant, Granted, LedgerError};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Reply};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::coordinator::Coordinator;
@@ -19,6 +20,8 @@ use crate::coordinator::Coordinator;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds of one pass. Jobs that reserve resources are taken one at a time.
 const ROUNDS_MAX: usize = 64;
+/// Jobs that one round takes for all agents together. Each is a transaction of one commit, which has its limit.
+const TAKES_MAX: usize = 1_024;
 
 pub(crate) enum Msg {
     /// An agent asks for leases.
@@ -41,6 +44,8 @@ pub(crate) struct Claim {
     pub(crate) seeker: Seeker,
     /// When to answer, with nothing if need be.
     pub(crate) deadline: Instant,
+    /// Says whether a drain intent may have changed since the one in `seeker` was read.
+    pub(crate) changes: watch::Receiver<u64>,
     /// Leases, possibly none, and whether the agent is to drain.
     pub(crate) reply: Reply<Answer>,
 }
@@ -90,10 +95,7 @@ impl Actor for Dispatch {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
             Msg::Claim(claim) => {
-                state.waiting.push(Waiting {
-                    claim: *claim,
-                    leases: Vec::new(),
-                });
+                self.on_claim(*claim, state).await;
                 due(ctx, state);
             }
             Msg::Work => {
@@ -119,7 +121,46 @@ fn due(ctx: &Ctx<Msg>, state: &mut State) {
     }
 }
 
+/// How a pass ended.
+enum Served {
+    /// Nothing fits any more.
+    All,
+    /// There may be more; others come first.
+    ForNow,
+}
+
+/// What to take for whom in one round: the first in line first, up to [`TAKES_MAX`].
+fn demands(waiting: &[Waiting], lanes: &[Lane]) -> (Vec<usize>, Vec<Claimant>) {
+    let (mut who, mut claimants, mut left) = (Vec::new(), Vec::new(), TAKES_MAX);
+    for (index, one) in waiting.iter().enumerate() {
+        if left == 0 {
+            break;
+        }
+        if let Some(mut demand) = plan_claim(&one.claim.seeker, lanes) {
+            demand.n = demand.n.min(left);
+            left -= demand.n;
+            who.push(index);
+            claimants.push(Claimant {
+                agent: one.claim.agent.clone(),
+                demand,
+            });
+        }
+    }
+    (who, claimants)
+}
+
 impl Dispatch {
+    async fn on_claim(&self, mut claim: Claim, state: &mut State) {
+        // The change itself may have been handled before this claim came, so nobody would look again.
+        if claim.changes.has_changed().unwrap_or(true) {
+            self.read_drain_intent(&mut claim).await;
+        }
+        state.waiting.push(Waiting {
+            claim,
+            leases: Vec::new(),
+        });
+    }
+
     fn await_work(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
         let mut lanes = self.coordinator.signals.lanes();
         ctx.task(async move {
@@ -143,8 +184,12 @@ impl Dispatch {
         state.pass_is_due = false;
         state.waiting.retain(|waiting| !waiting.claim.reply.is_closed());
         if !state.waiting.is_empty() {
-            if let Err(error) = self.serve(&mut state.waiting).await {
-                tracing::warn!(%error, "waiting agents could not be served; the next look tries again");
+            match self.serve(&mut state.waiting).await {
+                Ok(Served::All) => {}
+                Ok(Served::ForNow) => due(ctx, state),
+                Err(error) => {
+                    tracing::warn!(%error, "waiting agents could not be served; the next look tries again");
+                }
             }
             self.answer(&mut state.waiting).await;
         }
@@ -156,21 +201,12 @@ impl Dispatch {
     }
 
     /// Takes and claims for everybody at once, until nothing fits any more.
-    async fn serve(&self, waiting: &mut [Waiting]) -> Result<(), LedgerError> {
+    async fn serve(&self, waiting: &mut [Waiting]) -> Result<Served, LedgerError> {
         for _ in 0..ROUNDS_MAX {
             let lanes = self.coordinator.ledger.lanes().await?;
-            let (mut who, mut claimants) = (Vec::new(), Vec::new());
-            for (index, one) in waiting.iter().enumerate() {
-                if let Some(demand) = plan_claim(&one.claim.seeker, &lanes) {
-                    who.push(index);
-                    claimants.push(Claimant {
-                        agent: one.claim.agent.clone(),
-                        demand,
-                    });
-                }
-            }
+            let (who, claimants) = demands(waiting, &lanes);
             if claimants.is_empty() {
-                return Ok(());
+                return Ok(Served::All);
             }
             let granted = self
                 .coordinator
@@ -185,10 +221,10 @@ impl Dispatch {
                 }
             }
             if !progress {
-                return Ok(());
+                return Ok(Served::All);
             }
         }
-        Ok(())
+        Ok(Served::ForNow)
     }
 
     /// Answers those who got something, and those whose time is over.
@@ -226,12 +262,16 @@ impl Dispatch {
 
     async fn on_agents_changed(&self, state: &mut State) {
         for one in &mut state.waiting {
-            match self.coordinator.ledger.draining(&one.claim.agent.name).await {
-                Ok(draining) => one.claim.seeker.offer.draining = draining,
-                Err(error) => tracing::warn!(%error, "a change of drain intent is seen with the next claim"),
-            }
+            self.read_drain_intent(&mut one.claim).await;
         }
         self.answer(&mut state.waiting).await;
+    }
+
+    async fn read_drain_intent(&self, claim: &mut Claim) {
+        match self.coordinator.ledger.draining(&claim.agent.name).await {
+            Ok(draining) => claim.seeker.offer.draining = draining,
+            Err(error) => tracing::warn!(%error, "a change of drain intent is seen with the next claim"),
+        }
     }
 }
 

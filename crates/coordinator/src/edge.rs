@@ -60,7 +60,15 @@ impl Actor for Edge {
 
 async fn accept(listener: Arc<TcpListener>, connections: Connections, router: Router) -> Msg {
     let closing = connections.closing();
-    while !closing.is_cancelled() {
+    tokio::select! {
+        () = accept_all(&listener, &connections, &router) => Msg::Ended,
+        // The process stops, and this actor with it: an end of its own would only be restarted.
+        () = closing.cancelled() => std::future::pending().await,
+    }
+}
+
+async fn accept_all(listener: &TcpListener, connections: &Connections, router: &Router) {
+    loop {
         let room = connections.room().await;
         match listener.accept().await {
             Ok((stream, _)) => connections.serve(stream, router.clone(), room),
@@ -70,5 +78,4 @@ async fn accept(listener: Arc<TcpListener>, connections: Connections, router: Ro
             }
         }
     }
-    Msg::Ended
 }

@@ -12,6 +12,7 @@ mod leases;
 mod operations;
 mod output;
 mod problem;
+mod range;
 mod submit;
 mod views;
 

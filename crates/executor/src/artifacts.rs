@@ -211,7 +211,7 @@ impl Search<'_> {
             };
             let checked = RelativePath::parse(&full).ok().filter(|_| name.to_str().is_ok());
             if kind != FileType::Directory {
-                return self.consider(dir, name, kind, full, checked);
+                return self.consider((dir, name), kind, full, checked);
             }
             if full != TEMPORARY_DIR && self.patterns.may_match_beneath(&full) {
                 match checked {
@@ -226,8 +226,7 @@ impl Search<'_> {
     /// Adds what is no directory to the files or to what is refused, if it matches.
     fn consider(
         &mut self,
-        dir: &OwnedFd,
-        name: &CStr,
+        (dir, name): (&OwnedFd, &CStr),
         kind: FileType,
         full: String,
         checked: Option<RelativePath>,

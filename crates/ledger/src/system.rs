@@ -18,6 +18,12 @@ pub async fn lease_key(nexus: &dyn Nexus, id: TxId, fresh: [u8; 32]) -> Result<[
     tx.puts.push((LEASE_KEY.to_owned(), fresh.to_vec()));
     nexus.commit(&space, vec![tx], Durability::Disk).await?;
     // Whoever was first, the key is what stands there now.
-    let found = nexus.fetch(&space, &[LEASE_KEY.to_owned()]).await?.pop().flatten();
-    found.and_then(|record| record.bytes.try_into().ok()).ok_or(LedgerError::Full)
+    let found = nexus
+        .fetch(&space, &[LEASE_KEY.to_owned()])
+        .await?
+        .pop()
+        .flatten();
+    found
+        .and_then(|record| record.bytes.try_into().ok())
+        .ok_or(LedgerError::Full)
 }

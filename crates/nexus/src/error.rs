@@ -1,5 +1,7 @@
 //! Failures of a nexus, by what a caller does about them: correct itself, come again later, or ask again with the same
-//! transaction because nobody knows whether it was applied. A refused guard is no failure but an [`Outcome`](crate::Outcome).
+//! transaction because nobody knows whether it was applied.
+//!
+//! A refused guard and a lack of room are no failures but outcomes: see [`Outcome`](crate::Outcome).
 
 use std::io;
 use std::path::PathBuf;

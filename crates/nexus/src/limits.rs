@@ -1,5 +1,7 @@
-//! The named limits of a nexus. Every backend refuses what exceeds them before it touches anything, with
-//! [`Invalid`](crate::Invalid), because a caller that exceeds them has a bug: it was to split its work.
+//! The named limits of a nexus.
+//!
+//! Every backend refuses what exceeds them before it touches anything, with [`Invalid`](crate::Invalid): a caller that
+//! exceeds them has a bug, for it was to split its work.
 
 /// Characters of the name of a space.
 pub const SPACE_BYTES_MAX: usize = 64;

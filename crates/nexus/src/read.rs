@@ -1,4 +1,7 @@
 //! Reads: the pages in which sets and logs are read, and the canonical picture of a whole space.
+//!
+//! A page is bounded by a number, and each has a place to go on from, so nobody needs to read a set or a log at once.
+//! Only the dump reads everything; it is for checks and tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,7 @@
-//! Scores order the members of a set, and timestamps are what most scores are made of. Both are integers that every
-//! backend keeps exactly: a score fits the 53 bits of a double, because that is what an ordered set in Redis stores.
+//! Scores order the members of a set, and timestamps are what most scores are made of.
+//!
+//! A score is an integer that every backend keeps exactly: it fits the 53 bits of a double, because that is what an
+//! ordered set in Redis stores. What does not fit is refused where the score is made, not where it is used.
 
 use std::fmt;
 

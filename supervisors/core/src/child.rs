@@ -122,7 +122,7 @@ impl<M: Send + 'static> Drop for Port<M> {
 struct Host<A: Actor> {
     port: Port<A::Msg>,
     actor: A,
-    /// Interior mutability, not sharing: only the actor's own task comes here, and takes the content out while it works.
+    /// Interior mutability, not sharing: only the actor's own task comes here, and takes the content while it works.
     inner: Mutex<Option<Box<Inner<A>>>>,
     life: Life,
 }
@@ -182,8 +182,8 @@ impl<A: Actor> ractor::Actor for Host<A> {
             .take()
             .expect("put back after every message, and an error ends the actor");
         if std::mem::take(&mut inner.first_message) {
-            // `ractor` has just told the supervisor of the start, so on this thread the supervisor may be next in a slot
-            // that no other thread takes from. If this actor blocked now, nobody could supervise it.
+            // `ractor` has just told the supervisor of the start, so the supervisor may be next on this thread, in a
+            // slot that no other thread takes from. If this actor blocked now, nobody could supervise it.
             yield_now().await;
         }
         if let Some(msg) = inner.ctx.accept(self.port.stats.open(envelope)).map_err(crash)? {

@@ -9,8 +9,6 @@ mod vocabulary;
 mod window;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};

@@ -81,8 +81,8 @@ impl Tree {
         self.directory.clone()
     }
 
-    /// Waits until the root has ended and nothing of it is left, and says how. [`Exit::GaveUp`] and [`Exit::Crashed`] carry a line that says
-    /// which child failed, how often and why. May be called any number of times.
+    /// Waits until the root has ended and nothing of it is left, and says how. [`Exit::GaveUp`] and [`Exit::Crashed`]
+    /// carry a line that says which child failed, how often and why. May be called any number of times.
     pub async fn exited(&self) -> Exit {
         let mut exit = self.exit.clone();
         let exit = exit
@@ -94,7 +94,7 @@ impl Tree {
         exit.unwrap_or(Exit::Killed)
     }
 
-    /// Stops all actors in reverse start order, each as its spec says. What is left when `deadline` has passed is killed.
+    /// Stops all actors in reverse start order, each as its spec says. What is left at the `deadline` is killed.
     /// Returns those that did not end even then, after [`KILL_GRACE`](crate::KILL_GRACE); normally none.
     pub async fn stop(&self, deadline: Duration) -> Vec<TreePath> {
         self.root.stop();

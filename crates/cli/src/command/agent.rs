@@ -1,7 +1,7 @@
 //! `hiveforge agent`: an agent alone.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agent::config::JoinToken;
 use clap::Args;
@@ -10,7 +10,11 @@ use domain::AgentName;
 use crate::command::Context;
 use crate::command::pair::Pair;
 use crate::failure::Failure;
-use crate::role::{Signals, in_full, until_ended};
+use crate::role::{in_full, until_ended};
+use crate::signals::Signals;
+
+/// The part of the data directory that is the agent's.
+const DATA_PART: &str = "agent";
 
 /// Options of `agent`.
 #[derive(Debug, Args)]
@@ -44,42 +48,27 @@ impl Agent {
     /// # Errors
     /// It cannot start, or its tree gave up.
     pub(crate) async fn run(self, ctx: &Context) -> Result<(), Failure> {
-        serve(self, ctx.data_dir()?).await
+        let mut signals = Signals::catch()?;
+        let config = self.config(ctx)?;
+        let started = agent_tree::start(&config).await;
+        let mut running = started.map_err(|error| Failure::Role {
+            role: "agent",
+            why: in_full(&error),
+        })?;
+        let ended = until_ended(&mut running, &mut signals).await;
+        running.close().await;
+        ended
     }
-}
 
-async fn serve(role: Agent, data: PathBuf) -> Result<(), Failure> {
-    let mut signals = Signals::catch()?;
-    let config = role.config(data)?;
-    let started = agent_tree::start(&config).await;
-    let mut running = started.map_err(|error| Failure::Role { role: "agent", why: in_full(&error) })?;
-    let ended = until_ended(&mut running, &mut signals).await;
-    running.close().await;
-    ended
-}
-
-impl Agent {
     /// The configuration: the file's, with what the options say instead.
-    fn config(self, data: PathBuf) -> Result<agent::Config, Failure> {
-        let bad = |error: agent::ConfigError| Failure::Role { role: "agent", why: in_full(&error) };
+    fn config(self, ctx: &Context) -> Result<agent::Config, Failure> {
         let mut config = match &self.config {
-            Some(path) => {
-                let text = fs::read_to_string(path).map_err(|why| Failure::file("read", path, why))?;
-                agent::Config::from_toml(&text).map_err(bad)?
-            }
-            None => agent::Config {
-                coordinators: Vec::new(),
-                join_token: JoinToken(String::new()),
-                name: host_name(),
-                data: data.join("agent"),
-                slots: None,
-                labels: [].into(),
-                cpus: None,
-                memory: None,
-                once: false,
-                drain_limit: None,
-            },
+            Some(path) => read_config(path)?,
+            None => from_options_alone(ctx.data_dir()?.join(DATA_PART)),
         };
+        if let Some(data) = &ctx.data {
+            config.data = data.join(DATA_PART);
+        }
         if !self.coordinators.is_empty() {
             config.coordinators = self.coordinators;
         }
@@ -90,8 +79,34 @@ impl Agent {
         config.name = self.name.unwrap_or(config.name);
         config.slots = self.slots.or(config.slots);
         config.once |= self.once;
-        config.labels.extend(self.labels.into_iter().map(|Pair { key, value }| (key, value)));
+        config
+            .labels
+            .extend(self.labels.into_iter().map(|Pair { key, value }| (key, value)));
         Ok(config)
+    }
+}
+
+fn read_config(path: &Path) -> Result<agent::Config, Failure> {
+    let text = fs::read_to_string(path).map_err(|why| Failure::file("read", path, why))?;
+    agent::Config::from_toml(&text).map_err(|error| Failure::BadConfig {
+        role: "agent",
+        why: in_full(&error),
+    })
+}
+
+/// What there is without a file; the options that must be given then are still missing.
+fn from_options_alone(data: PathBuf) -> agent::Config {
+    agent::Config {
+        coordinators: Vec::new(),
+        join_token: JoinToken(String::new()),
+        name: host_name(),
+        data,
+        slots: None,
+        labels: [].into(),
+        cpus: None,
+        memory: None,
+        once: false,
+        drain_limit: None,
     }
 }
 
@@ -99,5 +114,6 @@ impl Agent {
 fn host_name() -> AgentName {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy().to_lowercase();
-    host.parse().unwrap_or_else(|_| "agent".parse().expect("the word is an agent name"))
+    host.parse()
+        .unwrap_or_else(|_| "agent".parse().expect("the word is an agent name"))
 }

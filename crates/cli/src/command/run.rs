@@ -1,6 +1,6 @@
 //! `hiveforge run -- CMD`: a job that feels like a local command.
 //!
-//! Its options become a spec ([`spec`]), the job is followed under the user's interrupts ([`attend`]), and its end
+//! Its options become a spec ([`spec`]), the job is followed under the user's signals ([`attend`]), and its end
 //! becomes the exit code. What is known at the end goes into the result file, if one is asked for ([`result`]).
 
 mod attend;
@@ -18,9 +18,9 @@ use crate::cli::Connection;
 use crate::command::{Context, submit};
 use crate::exit;
 use crate::failure::Failure;
-use crate::follow::Interrupts;
 use crate::inputs;
 use crate::output;
+use crate::signals::Signals;
 
 use self::attend::Ending;
 
@@ -65,7 +65,7 @@ impl Run {
         let mut spec = self.spec.to_spec();
         spec.check().map_err(Failure::SpecOptions)?;
         let client = ctx.connect(&self.connection)?;
-        let mut interrupts = Interrupts::listen().map_err(Failure::Runtime)?;
+        let mut signals = Signals::catch()?;
         let submitting = async {
             spec.inputs = inputs::upload(&client, files).await?;
             spec.check().map_err(Failure::SpecOptions)?;
@@ -73,14 +73,14 @@ impl Run {
         };
         let job = tokio::select! {
             job = submitting => job?,
-            () = interrupts.next() => return Err(Failure::Interrupted),
+            () = signals.next() => return Err(Failure::Interrupted),
         };
         if self.detach {
             output::print(&format!("{job}\n"))?;
             return Ok(0);
         }
         output::note(&format!("job {job} queued"));
-        let ending = attend::attend(&client, &job, self.on_interrupt, self.wait, &mut interrupts).await;
+        let ending = attend::attend(&client, &job, self.on_interrupt, self.wait, &mut signals).await;
         if let Some(file) = &self.result_file {
             result::write(file, &client, &job, ending.as_ref().ok()).await?;
         }

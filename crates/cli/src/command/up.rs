@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use domain::Span;
 
-use crate::command::Context;
+use crate::command::{Context, lease_ttl};
 use crate::failure::Failure;
 use crate::output;
-use crate::role::{Signals, in_full, until_ended};
+use crate::role::{in_full, until_ended};
+use crate::signals::Signals;
 
 /// Options of `up`.
 #[derive(Debug, Args)]
@@ -19,6 +21,9 @@ pub(crate) struct Up {
     /// Jobs that the agent runs at once [default: one for each cpu]
     #[arg(long, value_name = "N")]
     slots: Option<usize>,
+    /// How long an agent may be silent before its jobs are taken from it
+    #[arg(long, value_name = "DURATION", value_parser = lease_ttl::parse, default_value = "30s")]
+    lease_ttl: Span,
 }
 
 impl Up {
@@ -37,11 +42,20 @@ async fn serve(up: Up, data: PathBuf) -> Result<(), Failure> {
         data: data.clone(),
         listen: up.listen,
         slots: up.slots,
-        coordinator: coordinator::Config::default(),
+        coordinator: coordinator::Config {
+            lease_ttl: up.lease_ttl.duration(),
+        },
     };
     let started = up::start(config).await;
-    let mut running = started.map_err(|error| Failure::Role { role: "up", why: in_full(&error) })?;
-    output::note(&format!("up at http://{}, data in {}", running.address(), data.display()));
+    let mut running = started.map_err(|error| Failure::Role {
+        role: "up",
+        why: in_full(&error),
+    })?;
+    output::note(&format!(
+        "up at http://{}, data in {}",
+        running.address(),
+        data.display()
+    ));
     output::note("try: hiveforge run -- echo hello");
     let ended = until_ended(&mut running, &mut signals).await;
     running.close().await;

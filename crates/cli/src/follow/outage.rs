@@ -40,16 +40,17 @@ impl<'a> Outage<'a> {
     }
 
     /// A coordinator answered, though not yet with anything new: the pauses keep growing, but nobody gives up.
-    pub(crate) const fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
+        if std::mem::take(&mut self.told) {
+            output::note("connected again");
+        }
         self.since = None;
     }
 
     /// What was waited for came.
     pub(crate) fn over(&mut self) {
-        if self.told {
-            output::note("connected again");
-        }
-        *self = Self::none(self.job);
+        self.answered();
+        self.pause = PAUSE_FIRST;
     }
 
     /// No answer came: waits before the next try.

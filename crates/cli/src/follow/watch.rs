@@ -51,7 +51,10 @@ impl<'a> Watch<'a> {
                 tokio::time::sleep(PAUSE_WITHOUT_ETAG).await;
             }
             match self.ask().await {
-                Ok(Some(view)) => return Ok(view),
+                Ok(Some(view)) => {
+                    outage.answered();
+                    return Ok(view);
+                }
                 Ok(None) => outage.over(),
                 Err(error) if error.is_transient() => outage.pause(&error).await?,
                 Err(error) => return Err(error.into()),

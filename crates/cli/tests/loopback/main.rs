@@ -2,6 +2,7 @@
 //!
 //! The coordinator of the script says exactly what a test tells it to, broken connections included, which no real one
 //! does on demand. That the real one speaks the same language is shown by the end-to-end suite.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod artifacts;
 mod blobs;

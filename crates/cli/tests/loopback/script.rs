@@ -143,7 +143,11 @@ async fn log(
     let rest = stream::once(async move {
         match connection.then {
             Then::Close => Ok(Bytes::new()),
-            Then::Cut => Err(std::io::Error::other("cut by the script")),
+            Then::Cut => {
+                // What was written before is sent only when the body makes a pause.
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut by the script"))
+            }
             Then::UntilCancelled(bytes) => {
                 cancelled.wait_for(|cancelled| *cancelled).await.unwrap();
                 Ok(Bytes::from(bytes))

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use domain::{AgentName, JobId, Offer, Resources, Timestamp};
+use domain::{AgentName, JobId, Lane, Resources, Timestamp, Unmet, unmet};
 use ledger::record::AgentRecord;
 use protocol::agents::{AgentInfo, AgentList, AgentState, AgentView, Enrolled};
 use protocol::limits::SLOTS_MAX;
 
+use crate::agents_seen::RECORD_EVERY;
 use crate::coordinator::Coordinator;
 use crate::http::Shared;
 use crate::http::extract::{Admin, AgentCaller, JsonBody, Path};
@@ -16,6 +17,8 @@ use crate::http::problem::Failed;
 
 /// Labels that one agent may have.
 const LABELS_MAX: usize = 64;
+/// Longest name of an executor, and longest version.
+const WORD_CHARS_MAX: usize = 64;
 
 /// `POST /v1/agents`: an agent says what it is, at its start and now and then.
 pub(super) async fn enrol(
@@ -57,6 +60,12 @@ pub(super) async fn record(coordinator: &Coordinator, info: AgentInfo) -> Result
         let detail = format!("{} labels: at most {LABELS_MAX} are allowed", info.labels.len());
         return Err(Failed::bad_request("bad_agent", detail));
     }
+    for (what, word) in [("executor", &info.executor), ("version", &info.version)] {
+        if word.is_empty() || word.chars().count() > WORD_CHARS_MAX {
+            let detail = format!("`{what}`: 1 to {WORD_CHARS_MAX} characters are allowed");
+            return Err(Failed::bad_request("bad_agent", detail));
+        }
+    }
     let record = AgentRecord {
         id: info.id,
         name: info.name,
@@ -78,17 +87,21 @@ pub(super) struct Known {
     running: Vec<JobId>,
     reserved: Resources,
     draining: bool,
-    lost: bool,
+    /// It has not been heard of for longer than a lease lives.
+    pub(super) lost: bool,
 }
 
 impl Known {
-    /// What it offers now. An agent without a free slot is as busy as one without free cpus.
-    pub(super) fn offer(&self) -> Offer {
-        let free = match self.running.len() < self.record.slots as usize {
-            true => self.record.capacity.minus(self.reserved),
-            false => Resources::default(),
-        };
-        self.record.offer(free, self.draining)
+    /// All that keeps it from taking a job of this lane now.
+    pub(super) fn unmet(&self, lane: &Lane) -> Vec<Unmet> {
+        let free = self.record.capacity.minus(self.reserved);
+        let mut reasons = unmet(lane, &self.record.offer(free, self.draining));
+        // Slots are no resource, so matching does not know that an agent without a free one is busy too.
+        let full = self.running.len() >= self.record.slots as usize;
+        if full && !reasons.contains(&Unmet::Busy) && reasons.iter().all(Unmet::passes_with_time) {
+            reasons.insert(0, Unmet::Busy);
+        }
+        reasons
     }
 
     fn state(&self) -> AgentState {
@@ -105,6 +118,8 @@ impl Known {
 pub(super) async fn known(coordinator: &Coordinator) -> Result<Vec<Known>, Failed> {
     let ledger = &coordinator.ledger;
     let now = ledger.now().await?;
+    // "Last seen" lags behind, because it is not written each time.
+    let lost_after = coordinator.config.lease_ttl + RECORD_EVERY;
     let mut agents = Vec::new();
     for (record, last_seen_at) in ledger.agents().await? {
         let leases = ledger.leases_of(&record.id, |_| false).await?;
@@ -113,7 +128,7 @@ pub(super) async fn known(coordinator: &Coordinator) -> Result<Vec<Known>, Faile
         });
         agents.push(Known {
             draining: ledger.draining(&record.name).await?,
-            lost: now.since(last_seen_at) > coordinator.config.lease_ttl,
+            lost: now.since(last_seen_at) > lost_after,
             running: leases.into_iter().map(|one| one.job.id).collect(),
             reserved,
             last_seen_at,

@@ -44,11 +44,12 @@ impl FromRequestParts<Arc<Coordinator>> for AgentCaller {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers
+    let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
         .to_str()
         .ok()?
-        .strip_prefix("Bearer ")
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// A JSON body. Unknown fields are refused by the types themselves.
@@ -59,15 +60,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<Coordinator>> for JsonBody<T> {
 
     async fn from_request(request: Request, coordinator: &Arc<Coordinator>) -> Result<Self, Failed> {
         let bytes = RawBody::from_request(request, coordinator).await?.0;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let code = if error.is_data() {
-                "body_invalid"
-            } else {
-                "body_not_json"
-            };
-            Failed::bad_request(code, format!("the body cannot be read: {error}"))
-        })
+        read_json(&bytes).map(Self)
     }
+}
+
+/// Reads a JSON body.
+pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let code = if error.is_data() {
+            "body_invalid"
+        } else {
+            "body_not_json"
+        };
+        Failed::bad_request(code, format!("the body cannot be read: {error}"))
+    })
 }
 
 /// A whole body, up to the route's limit.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::job::{StateName, Waits};
-use domain::{Job, JobEvent, JobId, unmet};
+use domain::{Job, JobEvent, JobId};
 use ledger::JobDetail;
 use protocol::jobs::{CancelRequest, EventList, JobList, JobView, WhyAgent, WhyView};
 use protocol::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, WAIT_MAX};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::coordinator::Coordinator;
 use crate::http::Shared;
-use crate::http::extract::{Admin, Path, Query, RawBody, job_id, no_job};
+use crate::http::extract::{Admin, Path, Query, RawBody, job_id, no_job, read_json};
 use crate::http::problem::Failed;
 use crate::http::{agents, views};
 
@@ -135,9 +135,7 @@ pub(super) async fn cancel(
     let id = job_id(&coordinator, &job)?;
     let request: CancelRequest = match body.is_empty() {
         true => CancelRequest::default(),
-        false => serde_json::from_slice(&body).map_err(|error| {
-            Failed::bad_request("body_invalid", format!("the body cannot be read: {error}"))
-        })?,
+        false => read_json(&body)?,
     };
     let reason = request
         .reason
@@ -177,39 +175,52 @@ pub(super) async fn why(
     let stored = coordinator.ledger.load(&id).await?.ok_or_else(|| no_job(&id))?;
     let job = stored.job();
     let queued = job.state.name() == StateName::Queued;
-    let agents = if queued {
+    let known = if queued {
         agents_for(&coordinator, job).await?
     } else {
-        Vec::new()
+        Agents::default()
     };
     let ahead = if queued {
         coordinator.ledger.ahead_in_lane(&job.lane, id.ulid()).await?
     } else {
         None
     };
-    let verdict = verdict(job, &id, &agents, ahead);
+    let verdict = verdict(job, &id, &known, ahead);
     Ok(Json(WhyView {
         state: job.state.name(),
         verdict,
         lane: job.lane.clone(),
         ahead,
-        agents,
+        agents: known.present,
     }))
 }
 
-async fn agents_for(coordinator: &Coordinator, job: &Job) -> Result<Vec<WhyAgent>, Failed> {
-    let mut answers = Vec::new();
+/// What agents say to a queued job.
+#[derive(Default)]
+struct Agents {
+    /// Those that are heard of.
+    present: Vec<WhyAgent>,
+    /// How many are not, and so take no job whatever they could run.
+    lost: usize,
+}
+
+async fn agents_for(coordinator: &Coordinator, job: &Job) -> Result<Agents, Failed> {
+    let mut agents = Agents::default();
     for known in agents::known(coordinator).await? {
-        answers.push(WhyAgent {
-            unmet: unmet(&job.lane, &known.offer()),
+        if known.lost {
+            agents.lost += 1;
+            continue;
+        }
+        agents.present.push(WhyAgent {
+            unmet: known.unmet(&job.lane),
             agent: known.record.name,
             id: known.record.id,
         });
     }
-    Ok(answers)
+    Ok(agents)
 }
 
-fn verdict(job: &Job, id: &JobId, agents: &[WhyAgent], ahead: Option<u64>) -> String {
+fn verdict(job: &Job, id: &JobId, agents: &Agents, ahead: Option<u64>) -> String {
     use domain::job::State;
     match &job.state {
         State::Queued {
@@ -236,12 +247,14 @@ fn verdict(job: &Job, id: &JobId, agents: &[WhyAgent], ahead: Option<u64>) -> St
     }
 }
 
-fn waiting_verdict(agents: &[WhyAgent], ahead: Option<u64>) -> String {
+fn waiting_verdict(agents: &Agents, ahead: Option<u64>) -> String {
     let able = agents
+        .present
         .iter()
         .filter(|agent| agent.unmet.iter().all(domain::Unmet::passes_with_time))
         .count();
-    match (agents.len(), able) {
+    match (agents.present.len(), able) {
+        (0, _) if agents.lost > 0 => format!("waits: all {} known agents are lost", agents.lost),
         (0, _) => "waits: no agent has enrolled".to_owned(),
         (n, 0) => format!("waits: none of the {n} known agents can ever run it"),
         (n, able) => {

@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use protocol::limits::Limits;
 
 use crate::http::Shared;
+use crate::http::extract::AgentCaller;
 use crate::http::problem::Failed;
 use crate::signals::Health;
 
@@ -37,7 +38,7 @@ pub(super) async fn metrics(State(coordinator): Shared) -> impl IntoResponse {
     )
 }
 
-/// `GET /v1/limits`.
-pub(super) async fn limits() -> Json<Limits> {
+/// `GET /v1/limits`, for everybody with a token.
+pub(super) async fn limits(_: AgentCaller) -> Json<Limits> {
     Json(Limits::current())
 }

@@ -1,6 +1,6 @@
 //! What an attempt wrote and left: its log as text or as a stream of events, its artifacts.
 
-use std::ops::RangeInclusive;
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::coordinator::Coordinator;
 use crate::http::extract::{Admin, Path, Query, job_id, no_job};
 use crate::http::problem::Failed;
+use crate::http::range::Wanted;
 use crate::http::{Shared, follow};
 
 /// Largest segment that a log can have: a full tail and one chunk.
@@ -50,22 +51,37 @@ pub(super) async fn log(
     if wants_events {
         return follow::events(coordinator, id, attempt, &headers);
     }
-    let text = text(Arc::clone(&coordinator), id, attempt, query.stream).await?;
+    let pieces = coordinator.ledger.log_pieces(&id, attempt).await?;
+    let text = || text(Arc::clone(&coordinator), pieces.clone(), query.stream);
     let plain = (
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
-    match headers.get(header::RANGE) {
-        None => Ok(([plain], Body::from_stream(text)).into_response()),
-        Some(range) => {
-            let range = read_range(range)?;
-            let said = HeaderValue::from_str(&format!("bytes {}-/*", range.start()))
-                .unwrap_or_else(|_| HeaderValue::from_static("bytes */*"));
-            let part = cut(text, range);
-            let headers = [plain, (header::CONTENT_RANGE, said)];
-            Ok((StatusCode::PARTIAL_CONTENT, headers, Body::from_stream(part)).into_response())
-        }
-    }
+    let Some(wanted) = headers.get(header::RANGE).and_then(Wanted::read) else {
+        return Ok(([plain], Body::from_stream(text())).into_response());
+    };
+    let length = length_of(text()).await.map_err(|error| {
+        Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "log_unreadable", error.to_string())
+    })?;
+    let Some(part) = wanted.of(length) else {
+        let detail = format!("the log has {length} bytes; there is none in this range");
+        let refused = Failed::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", detail);
+        return Ok(([(header::CONTENT_RANGE, format!("bytes */{length}"))], refused).into_response());
+    };
+    let said = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+    let headers = [plain, (header::CONTENT_RANGE, visible(&said))];
+    let part = Body::from_stream(cut(text(), part));
+    Ok((StatusCode::PARTIAL_CONTENT, headers, part).into_response())
+}
+
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and signs are visible ASCII")
+}
+
+/// How long a text is that must be decoded to know it.
+async fn length_of(text: impl Stream<Item = std::io::Result<Bytes>>) -> std::io::Result<u64> {
+    text.try_fold(0, |length, bytes| future::ready(Ok(length + bytes.len() as u64)))
+        .await
 }
 
 async fn known_attempt(coordinator: &Coordinator, id: &JobId, attempt: u32) -> Result<(), Failed> {
@@ -79,22 +95,19 @@ async fn known_attempt(coordinator: &Coordinator, id: &JobId, attempt: u32) -> R
 }
 
 /// The bytes that the streams wrote, piece by piece.
-async fn text(
+fn text(
     coordinator: Arc<Coordinator>,
-    id: JobId,
-    attempt: u32,
+    pieces: Vec<LogPiece>,
     only: Option<LogStream>,
-) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send, Failed> {
-    let pieces = coordinator.ledger.log_pieces(&id, attempt).await?;
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
     let pieces = stream::iter(pieces).then(move |piece| {
         let coordinator = Arc::clone(&coordinator);
         async move { read_piece(&coordinator, piece).await }
     });
-    let decoded = pieces.scan(Decoder::default(), move |decoder, piece| {
+    pieces.scan(Decoder::default(), move |decoder, piece| {
         let text = piece.and_then(|bytes| decode(decoder, &bytes, only));
         future::ready(Some(text))
-    });
-    Ok(decoded)
+    })
 }
 
 fn decode(decoder: &mut Decoder, bytes: &[u8], only: Option<LogStream>) -> std::io::Result<Bytes> {
@@ -124,40 +137,20 @@ pub(super) async fn read_piece(coordinator: &Coordinator, piece: LogPiece) -> st
     }
 }
 
-/// Reads `bytes=a-b` or `bytes=a-`.
-fn read_range(value: &HeaderValue) -> Result<RangeInclusive<u64>, Failed> {
-    let parse = || {
-        let (start, end) = value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-        let end = if end.is_empty() {
-            u64::MAX
-        } else {
-            end.parse().ok()?
-        };
-        Some(start.parse().ok()?..=end)
-    };
-    parse().filter(|range| !range.is_empty()).ok_or_else(|| {
-        let detail = "a range is written `bytes=FIRST-` or `bytes=FIRST-LAST`";
-        Failed::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", detail)
-    })
-}
-
 /// Cuts a range out of a stream of bytes.
 fn cut(
     text: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
-    range: RangeInclusive<u64>,
+    range: Range<u64>,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
     let mut position: u64 = 0;
     text.map_ok(move |bytes| {
         let begin = position;
         position += bytes.len() as u64;
-        let from = range.start().saturating_sub(begin).min(bytes.len() as u64);
-        let to = range
-            .end()
-            .saturating_add(1)
-            .saturating_sub(begin)
-            .min(bytes.len() as u64);
-        let index = |n: u64| usize::try_from(n).unwrap_or(bytes.len());
-        bytes.slice(index(from)..index(to.max(from)))
+        let within = |at: u64| {
+            let at = at.saturating_sub(begin).min(bytes.len() as u64);
+            usize::try_from(at).unwrap_or(bytes.len())
+        };
+        bytes.slice(within(range.start)..within(range.end))
     })
 }
 
@@ -189,6 +182,7 @@ pub(super) async fn artifact(
     Path((job, attempt, path)): Path<(String, u32, String)>,
 ) -> Result<Response, Failed> {
     let id = job_id(&coordinator, &job)?;
+    known_attempt(&coordinator, &id, attempt).await?;
     let manifest = coordinator.ledger.artifacts(&id, attempt).await?;
     let file = manifest
         .files

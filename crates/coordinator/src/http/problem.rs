@@ -7,7 +7,9 @@ use domain::Refused;
 use domain::id::BadName;
 use ledger::{ApplyError, FinishRefused, LedgerError, LogRefused, SubmitError};
 use protocol::Problem;
+use protocol::leases::LogReceived;
 use protocol::problem::PROBLEM_JSON;
+use serde_json::json;
 use supervision::{AskError, Refused as NotTaken};
 use vault::VaultError;
 
@@ -31,6 +33,12 @@ impl Failed {
 
     pub(crate) fn bad_request(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// A log that does not go on, or is not over, where the agent believes. The detail is for programs: it is the
+    /// [`LogReceived`] that says where to go on.
+    fn log(code: &str, stored: u64) -> Self {
+        Self::new(StatusCode::CONFLICT, code, json!(LogReceived { stored }).to_string())
     }
 
     fn busy(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
@@ -161,9 +169,7 @@ impl From<FinishRefused> for Failed {
         match error {
             FinishRefused::Unknown(_) => Self::not_found("job_unknown", error.to_string()),
             FinishRefused::Rules(refused) => refused.into(),
-            FinishRefused::LogIncomplete { .. } => {
-                Self::new(StatusCode::CONFLICT, "log_incomplete", error.to_string())
-            }
+            FinishRefused::LogIncomplete { stored, .. } => Self::log("log_incomplete", stored),
             FinishRefused::LogMismatch => Self::bad_request("log_mismatch", error.to_string()),
             FinishRefused::Ledger(error) => error.into(),
         }
@@ -174,7 +180,7 @@ impl From<LogRefused> for Failed {
     fn from(error: LogRefused) -> Self {
         match error {
             LogRefused::LeaseLost => Self::new(StatusCode::CONFLICT, "lease_lost", error.to_string()),
-            LogRefused::Offset { .. } => Self::new(StatusCode::CONFLICT, "log_offset", error.to_string()),
+            LogRefused::Offset { stored } => Self::log("log_offset", stored),
             LogRefused::Changed => {
                 Self::busy(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
             }

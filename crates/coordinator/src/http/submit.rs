@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::matching::could_ever;
-use domain::{Digest, JobId, JobSpec, Lane, Offer, Principal};
+use domain::{Digest, JobId, JobSpec, Lane, Offer, Principal, SpecError};
 use ledger::{Accepted, Idempotency, Submission};
 use protocol::Problem;
 use protocol::jobs::{BatchItem, BatchSubmit, BatchSubmitted, IDEMPOTENT_REPLAYED, Submitted};
@@ -23,6 +23,11 @@ use crate::intake;
 
 /// How long a submit may take to be committed.
 const SUBMIT_MAX: Duration = Duration::from_secs(20);
+
+/// Most bytes of a lane's name, which states all requirements.
+const LANE_BYTES_MAX: usize = 512;
+/// Most bytes of all canonical specs of a batch: they share one commit, with their records beside them.
+const BATCH_SPEC_BYTES_MAX: usize = 12 << 20;
 
 /// `POST /v1/jobs`: a spec in JSON, or in TOML when the content type says so.
 pub(super) async fn one(
@@ -73,13 +78,16 @@ async fn submit_one(
     headers: &HeaderMap,
     spec: JobSpec,
 ) -> Result<Response, Failed> {
-    inputs_are_there(coordinator, &spec).await?;
     let key = idempotency_key(headers)?;
+    can_be_queued(&spec)?;
+    inputs_are_there(coordinator, &spec).await?;
     let idempotency = key.map(|key| Idempotency {
         key,
         content: spec.digest(),
     });
     let lane = Lane::new(spec.resources(), spec.constraints());
+    // Before the commit: what fails after it would deny a job that was accepted.
+    let warnings = Warnings::new(coordinator).await?.of(&lane);
     let accepted = submit(
         coordinator,
         Submission {
@@ -89,7 +97,6 @@ async fn submit_one(
         },
     )
     .await?;
-    let warnings = Warnings::new(coordinator).await?.of(&lane);
     let replayed = accepted.replayed;
     let id = first(accepted)?;
     let status = if replayed {
@@ -124,20 +131,19 @@ pub(super) async fn batch(
     }
     let mut items = Vec::with_capacity(batch.jobs.len());
     for raw in &batch.jobs {
-        let spec = JobSpec::from_json(raw.get()).map_err(|error| invalid_spec(&error));
-        items.push(match spec {
-            Ok(spec) => inputs_are_there(&coordinator, &spec).await.map(|()| spec),
-            Err(failed) => Err(failed),
-        });
+        items.push(checked(&coordinator, raw.get()).await);
     }
     let specs: Vec<JobSpec> = items
         .iter()
         .filter_map(|item| item.as_ref().ok().cloned())
         .collect();
+    fit_together(&specs)?;
     let lanes: Vec<Lane> = specs
         .iter()
         .map(|spec| Lane::new(spec.resources(), spec.constraints()))
         .collect();
+    // Before the commit: what fails after it would deny jobs that were accepted.
+    let mut warnings = Warnings::new(&coordinator).await?;
     let accepted = if specs.is_empty() {
         Accepted {
             ids: Vec::new(),
@@ -156,7 +162,6 @@ pub(super) async fn batch(
         )
         .await?
     };
-    let mut warnings = Warnings::new(&coordinator).await?;
     let replayed = accepted.replayed;
     let mut made = accepted.ids.into_iter().zip(lanes);
     let results = items.into_iter().map(|item| match item.map(|_| made.next()) {
@@ -173,6 +178,36 @@ pub(super) async fn batch(
     .into_response();
     mark_replayed(&mut response, replayed);
     Ok(response)
+}
+
+async fn checked(coordinator: &Coordinator, json: &str) -> Result<JobSpec, Failed> {
+    let spec = JobSpec::from_json(json).map_err(|error| invalid_spec(&error))?;
+    can_be_queued(&spec)?;
+    inputs_are_there(coordinator, &spec).await?;
+    Ok(spec)
+}
+
+/// A lane is named after what it requires, and names have a limit.
+fn can_be_queued(spec: &JobSpec) -> Result<(), Failed> {
+    let bytes = Lane::new(spec.resources(), spec.constraints()).set().len();
+    if bytes <= LANE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(invalid_spec(&SpecError {
+        message: format!("all requirements together take {bytes} bytes, at most {LANE_BYTES_MAX} are allowed"),
+        field: Some("requires".to_owned()),
+        at: None,
+    }))
+}
+
+/// All jobs of a batch go into one commit.
+fn fit_together(specs: &[JobSpec]) -> Result<(), Failed> {
+    let bytes: usize = specs.iter().map(|spec| spec.canonical().len()).sum();
+    if bytes <= BATCH_SPEC_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("the specs have {bytes} bytes together, at most {BATCH_SPEC_BYTES_MAX}: split the batch");
+    Err(Failed::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", detail))
 }
 
 async fn submit(coordinator: &Coordinator, request: Submission) -> Result<Accepted, Failed> {

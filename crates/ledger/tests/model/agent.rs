@@ -13,13 +13,7 @@ use crate::world::{Lease, Message};
 
 impl Stage<'_> {
     /// A lease arrives at an agent, unless its process is another one by now or has a lease already.
-    pub(crate) fn grant(
-        &mut self,
-        a: usize,
-        process: u8,
-        (job, attempt): (usize, u32),
-        fence_at: u64,
-    ) {
+    pub(crate) fn grant(&mut self, a: usize, process: u8, (job, attempt): (usize, u32), fence_at: u64) {
         let agent = &mut self.world.agents[a];
         if agent.process == process && agent.lease.is_none() {
             agent.lease = Some(Lease {
@@ -81,7 +75,10 @@ impl Stage<'_> {
         };
         let own = |lease: &mut Lease| lease.ended && lease.job == job && lease.attempt == attempt;
         let agents = &mut self.world.agents;
-        agents.iter_mut().find_map(|agent| agent.lease.take_if(own)).map(drop)
+        agents
+            .iter_mut()
+            .find_map(|agent| agent.lease.take_if(own))
+            .map(drop)
     }
 
     /// A run ends, and its agent sends the finish.

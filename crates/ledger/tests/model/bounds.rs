@@ -65,8 +65,8 @@ impl End {
 }
 
 impl Bounds {
-    /// One job and every fault, as deep as a test that runs each time can afford.
-    pub(crate) fn small() -> Self {
+    /// One job and every fault.
+    pub(crate) fn faults() -> Self {
         Self {
             jobs: 1,
             max_attempts: 2,
@@ -82,16 +82,36 @@ impl Bounds {
         }
     }
 
+    /// One job that is leased, renewed, taken and leased again: few faults, more steps.
+    pub(crate) fn leases() -> Self {
+        Self {
+            deaths: 0,
+            give_backs: 0,
+            cancels: false,
+            lost_replies: false,
+            ends: &[End::Success],
+            depth: Some(13),
+            ..Self::faults()
+        }
+    }
+
+    /// One job about which requests arrive late and more than once.
+    pub(crate) fn requests() -> Self {
+        Self {
+            deaths: 0,
+            lost_replies: false,
+            depth: Some(11),
+            ..Self::faults()
+        }
+    }
+
     /// Two jobs that compete for two agents.
-    pub(crate) fn small_pair() -> Self {
+    pub(crate) fn pair() -> Self {
         Self {
             jobs: 2,
             max_attempts: 1,
-            cancels: false,
-            deaths: 0,
-            ends: &[End::Success],
-            depth: Some(7),
-            ..Self::small()
+            depth: Some(8),
+            ..Self::leases()
         }
     }
 
@@ -100,7 +120,8 @@ impl Bounds {
         Self {
             ends: &[End::Success, End::Failure, End::DiskFull],
             depth: None,
-            ..Self::small()
+            generated: Some(12_000_000),
+            ..Self::faults()
         }
     }
 
@@ -110,7 +131,7 @@ impl Bounds {
             jobs: 2,
             depth: None,
             generated: Some(6_000_000),
-            ..Self::small()
+            ..Self::faults()
         }
     }
 }

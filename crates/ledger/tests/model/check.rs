@@ -6,7 +6,7 @@ use std::time::Instant;
 use stateright::{Checker, HasDiscoveries, Model as _};
 
 use crate::bounds::Bounds;
-use crate::model::{Action, PoolModel};
+use crate::model::PoolModel;
 use crate::mutation::Mutation;
 use crate::promises::Promise;
 use crate::witness::WITNESSES;
@@ -44,17 +44,17 @@ fn check(name: &str, bounds: Bounds) {
     }
 }
 
-/// Explores with a guard missing; returns the steps that break the promise.
-fn counterexample(mutation: Mutation, promise: Promise) -> Vec<Action> {
+/// Explores bounds that the unchanged code is checked within, with a guard missing; panics if nothing is noticed.
+fn notices(mutation: Mutation, promise: Promise, bounds: Bounds) {
     let started = Instant::now();
     let model = PoolModel {
-        bounds: Bounds::small(),
+        bounds: bounds.clone(),
         mutation: Some(mutation),
     };
     let checker = model
         .checker()
         .threads(THREADS)
-        .target_max_depth(14)
+        .target_max_depth(bounds.depth.expect("small bounds have a depth"))
         .finish_when(HasDiscoveries::AnyOf(BTreeSet::from([promise.as_str()])))
         .spawn_bfs()
         .join();
@@ -69,7 +69,6 @@ fn counterexample(mutation: Mutation, promise: Promise) -> Vec<Action> {
         actions.len(),
         started.elapsed().as_secs_f64()
     );
-    actions
 }
 
 #[test]
@@ -80,8 +79,10 @@ fn the_model_keeps_every_promise() {
             check("two jobs, nightly", Bounds::nightly_pair());
         }
         _ => {
-            check("one job", Bounds::small());
-            check("two jobs", Bounds::small_pair());
+            check("one job, every fault", Bounds::faults());
+            check("one job, leases", Bounds::leases());
+            check("one job, requests", Bounds::requests());
+            check("two jobs", Bounds::pair());
         }
     }
 }
@@ -92,7 +93,8 @@ fn the_model_reaches_everything_good() {
     let model = PoolModel {
         bounds: Bounds {
             witnesses: true,
-            ..Bounds::small()
+            give_backs: 0,
+            ..Bounds::requests()
         },
         mutation: None,
     };
@@ -116,28 +118,41 @@ fn the_model_reaches_everything_good() {
 
 #[test]
 fn the_model_notices_a_forged_attempt() {
-    counterexample(Mutation::ForgedAttempt, Promise::LiveLeaseOnly);
+    notices(
+        Mutation::ForgedAttempt,
+        Promise::LiveLeaseOnly,
+        Bounds::requests(),
+    );
 }
 
 #[test]
 fn the_model_notices_a_reaper_that_ignores_renewals() {
-    counterexample(
+    notices(
         Mutation::ReaperIgnoresRenewals,
         Promise::LeasesEndByTakingOrByTheirOwn,
+        Bounds::leases(),
     );
 }
 
 #[test]
 fn the_model_notices_a_claim_that_ignores_its_hold() {
-    counterexample(Mutation::ClaimIgnoresHold, Promise::EverythingInItsPlace);
+    notices(
+        Mutation::ClaimIgnoresHold,
+        Promise::EverythingInItsPlace,
+        Bounds::leases(),
+    );
 }
 
 #[test]
 fn the_model_notices_a_reaper_without_grace() {
-    counterexample(Mutation::NoGrace, Promise::GraceBeforeTaking);
+    notices(Mutation::NoGrace, Promise::GraceBeforeTaking, Bounds::leases());
 }
 
 #[test]
 fn the_model_notices_a_finish_that_ignores_the_version() {
-    counterexample(Mutation::FinishIgnoresVersion, Promise::LiveLeaseOnly);
+    notices(
+        Mutation::FinishIgnoresVersion,
+        Promise::LiveLeaseOnly,
+        Bounds::leases(),
+    );
 }

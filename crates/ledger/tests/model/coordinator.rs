@@ -255,7 +255,10 @@ impl Stage<'_> {
         }
         let overdue = self.world.pool.overdue(read_at, id.into());
         if plan != ReapPlan::Reap && self.bounds.witnesses {
-            self.world.ghost.graced.extend(overdue.iter().map(|(job, _)| *job));
+            self.world
+                .ghost
+                .graced
+                .extend(overdue.iter().map(|(job, _)| *job));
         }
         let plan = self.mutation.map_or(plan, |mutation| mutation.plan(plan));
         if plan == ReapPlan::Reap && !overdue.is_empty() {

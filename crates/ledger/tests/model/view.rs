@@ -12,7 +12,7 @@ use nexus::Set;
 use crate::bounds::Bounds;
 use crate::promises::Promise;
 use crate::sample::time;
-use crate::world::{Agent, Left, Lease, Message, Target, Work, World};
+use crate::world::{Agent, Lease, Left, Message, Target, Work, World};
 
 /// After so many ticks without a beat it makes no difference how many more.
 const AGE_MAX: u64 = 2;
@@ -224,10 +224,7 @@ fn work_view(work: &Work, world: &World, bounds: &Bounds) -> WorkView {
 fn target_view(target: &Target, world: &World) -> TargetView {
     let pool = &world.pool;
     TargetView {
-        job: (
-            target.job,
-            pool.job(target.job).version == target.before.version,
-        ),
+        job: (target.job, pool.job(target.job).version == target.before.version),
         deadline_stands: pool.score(&target.overdue.set, target.job) == Some(target.overdue.deadline),
         beat_stands: pool.beat().map(|(version, _)| version) == Some(target.overdue.beat),
         renewed: target.renewed,

@@ -23,9 +23,7 @@ pub(crate) fn cancel_ends_a_run(world: &World) -> bool {
 
 pub(crate) fn finish_wins_over_cancel(world: &World) -> bool {
     let cancelled = world.ghost.cancels.iter();
-    cancelled
-        .map(|n| world.pool.job(*n).job())
-        .any(succeeded)
+    cancelled.map(|n| world.pool.job(*n).job()).any(succeeded)
 }
 
 pub(crate) fn returned_hold_completes(world: &World) -> bool {

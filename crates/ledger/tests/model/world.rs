@@ -201,7 +201,6 @@ impl World {
     pub(crate) fn keeps(&self, promise: Promise) -> bool {
         !self.ghost.broken.contains(&promise)
     }
-
 }
 
 impl Message {

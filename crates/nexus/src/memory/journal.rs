@@ -1,4 +1,6 @@
 //! One log in memory: entries by position, and the positions of each thread.
+//!
+//! Positions rise from 0 and are never used twice, so the length only grows; a trim removes entries, not positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};

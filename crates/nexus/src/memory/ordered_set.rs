@@ -1,4 +1,6 @@
 //! One ordered set in memory: members by score and scores by member, always in step.
+//!
+//! The order is that of (score, member), members by their bytes, as in every backend. A member has one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};

@@ -1,4 +1,7 @@
 //! The dump of a space: everything in it, read within one SQLite transaction.
+//!
+//! Maps make it canonical: whatever the order of the rows, equal spaces have equal dumps. It reads tables from end to end,
+//! which nothing else here does.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! A group: the requests that are committed together, and how each of them is answered afterwards.
+//!
+//! A group is bounded in transactions and in bytes, and is as durable as the strictest of its requests. It knows how to
+//! answer but not how to write; that is the `writer`.
 
 use tokio::sync::oneshot;
 

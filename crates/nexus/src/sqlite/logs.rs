@@ -1,4 +1,7 @@
-//! The logs: entries in the database, the length known by heart. A log keeps its length when its entries are trimmed away.
+//! The logs: entries in the database, the length known by heart.
+//!
+//! A log keeps its length when its entries are trimmed away, so no position is ever used twice; only dropping the log
+//! forgets it. The row of a log is written once per group, however many entries were appended.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 

@@ -1,4 +1,7 @@
-//! Readers: a few connections of their own, lent to the blocking threads of the runtime. They never wait for the writer.
+//! Readers: a few connections of their own, lent to the blocking threads of the runtime.
+//!
+//! In WAL mode a reader sees the moment at which it began, and never waits for the writer. Reads beyond the number of
+//! connections wait their turn. What is read is the business of `snapshot`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,7 @@
-//! One space at one moment, as a reader sees it: the reads of the nexus, each by an index and never by a scan.
+//! One space at one moment, as a reader sees it.
+//!
+//! These are the reads of the nexus. Each goes by an index, never by a scan; a test asks SQLite for the plan of every
+//! statement. The reads that a transaction needs for its guards are the writer's own, in `apply`.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row, params};
 

@@ -1,4 +1,6 @@
 //! A backend set up for one test, and the short forms in which the rules speak to it.
+//!
+//! A bench owns the directory of its backend; dropping it removes the files.
 
 use std::path::PathBuf;
 use std::sync::Arc;

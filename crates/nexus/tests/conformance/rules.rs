@@ -1,4 +1,6 @@
-//! The rules, by topic. Each is listed in `main.rs`; one that is not is reported as dead code.
+//! The rules, by topic.
+//!
+//! Each is listed in `main.rs`, which runs it for every backend; one that is not is reported as dead code.
 
 pub(crate) mod counters;
 pub(crate) mod guards;

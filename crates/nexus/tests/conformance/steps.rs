@@ -1,4 +1,6 @@
 //! Transactions in one line: `tx(1).put("k", "v").place("lane/a", "m", 3)`.
+//!
+//! Only tests write transactions by hand, so the short form lives here and not in the crate.
 
 use hiveforge_nexus::{Append, Class, Discard, Guard, Move, Score, Transaction, TxId, Version};
 

@@ -1,5 +1,7 @@
-//! A disk that fails in the middle of a commit. A limit on the size of files makes the kernel refuse writes with an error
-//! that is not "no room", which for SQLite is a broken disk.
+//! A disk that fails in the middle of a commit.
+//!
+//! A limit on the size of files makes the kernel refuse writes with an error that is not "no room", which for SQLite is a
+//! broken disk. Nobody can know then what was written, so the nexus must say so and stop.
 
 use std::collections::BTreeSet;
 

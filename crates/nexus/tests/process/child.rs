@@ -1,4 +1,6 @@
 //! This binary as another process: how it is started, and how it learns which file to work on.
+//!
+//! A child is an ignored test, so that nobody runs it by accident, and it is told its database by the environment.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

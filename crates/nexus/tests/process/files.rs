@@ -1,4 +1,6 @@
 //! The files: who may open them, with which mode, and what a close leaves behind.
+//!
+//! Nothing here opens a database while a nexus has it open: the locks of SQLite would be lost (see `sqlite/lock.rs`).
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;

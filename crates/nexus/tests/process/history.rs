@@ -1,4 +1,6 @@
 //! Transactions that leave a trace in every kind of thing, and the check that each left all of its traces or none.
+//!
+//! An id is all that must be remembered of a transaction: everything it wrote can be derived from it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

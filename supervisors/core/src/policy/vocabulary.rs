@@ -1,4 +1,6 @@
 //! The words between policy and shell: what happened, what to do next, and what the rules are about.
+//!
+//! Every action but `Retry`, `Exit` and `Rest` wants its confirmation before anything else is decided.
 
 use std::sync::Arc;
 

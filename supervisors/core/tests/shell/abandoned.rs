@@ -1,4 +1,6 @@
-//! An actor stuck in synchronous code: it cannot be killed, and nobody waits for it for ever. Real time and threads.
+//! An actor stuck in synchronous code: it cannot be killed, and nobody waits for it for ever.
+//!
+//! Real time and real threads, since a stuck actor takes its thread with it; each case costs one kill grace, a second.
 
 use std::sync::mpsc;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! What an actor does about itself: steps, ticks, tasks.
+//!
+//! The actor counts what reaches it, and is asked for the counts.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! What an observer sees, without asking anybody.
+//!
+//! Only `which_children` asks: it is the supervisor's own view, in start order, with those that are down.
 
 use supervision::{ActorState, ChildSpec, ChildStatus, Exit, Kind, Strategy};
 

@@ -1,4 +1,6 @@
 //! Children on demand.
+//!
+//! A pool of at most three probes, all from one template; and the drawing, which shows templates too.
 
 use supervision::{
     ChildSpec, ChildStatus, Dynamic, DynamicSpec, Intensity, Refused, Restart, StartChildError, Strategy,

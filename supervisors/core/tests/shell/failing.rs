@@ -1,4 +1,6 @@
-//! Failures that a restart does not cure: starts that fail, children that fail too often.
+//! Failures that a restart does not cure.
+//!
+//! Starts that fail, children that fail too often, specs that make no sense; and the line that the root leaves behind.
 
 use std::time::Duration;
 

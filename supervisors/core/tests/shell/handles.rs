@@ -1,4 +1,6 @@
 //! Handles: bounded, and stable over restarts.
+//!
+//! What a sender hears when nobody is there, when there is no room, and when the actor dies with the question.
 
 use std::time::Duration;
 

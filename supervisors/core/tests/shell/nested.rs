@@ -1,4 +1,7 @@
-//! A supervisor restarted with everything under it, on real threads: names, handles and orphans.
+//! A supervisor restarted with everything under it, on real threads.
+//!
+//! `ractor` kills the children of a dead supervisor without waiting for them, so a quick successor could meet them:
+//! their names, their handles, their state. It must not.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The actor under test: does what a message says, and logs its starts and orderly stops.
+//!
+//! Every child has its own wiring, so that one of them can be made to fail its starts or to stop slowly.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

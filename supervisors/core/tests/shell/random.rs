@@ -1,5 +1,7 @@
-//! Random trees under random faults: when the faults cease, everything that should run runs, once, or all of it has
-//! ended with a reason. Proptest prints the script that failed.
+//! Random trees under random faults.
+//!
+//! When the faults cease, everything that should run runs, once, or all of it has ended with a reason. Proptest prints
+//! the script that failed.
 
 use std::collections::HashSet;
 use std::time::Duration;

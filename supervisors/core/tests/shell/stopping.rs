@@ -1,4 +1,6 @@
 //! Orderly ends, and ends of those that do not want to.
+//!
+//! Time is virtual: who is waited for, and how long, is asserted to the millisecond.
 
 use supervision::{AskError, ChildSpec, Exit, Shutdown, Strategy};
 

@@ -1,4 +1,6 @@
 //! Who is ended and started with a child that failed, and in which order.
+//!
+//! The log of starts and orderly stops is the whole assertion. The child that failed itself has no orderly stop.
 
 use supervision::{Restart, Strategy};
 

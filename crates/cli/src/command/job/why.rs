@@ -30,15 +30,13 @@ impl Why {
     }
 }
 
+/// The verdict says already how many jobs go before it.
 fn text(why: &WhyView) -> String {
     let mut text = format!(
         "{}: {}\n",
         output::state(why.state),
         output::printable(&why.verdict)
     );
-    if let Some(ahead) = why.ahead {
-        text.push_str(&format!("{ahead} jobs of its lane go before it\n"));
-    }
     if !why.agents.is_empty() {
         text.push('\n');
         text.push_str(&output::table(

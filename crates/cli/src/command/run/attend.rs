@@ -4,6 +4,7 @@
 //! of stdout that has gone is an interrupt too: a local command would have got SIGPIPE.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use domain::{JobId, Span};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -13,8 +14,12 @@ use serde::de::IgnoredAny;
 
 use crate::command::run::OnInterrupt;
 use crate::failure::Failure;
-use crate::follow::{self, Interrupts, Outage, Route, Screen};
+use crate::follow::{self, Outage, Route, Screen};
 use crate::output;
+use crate::signals::Signals;
+
+/// How long leaving waits for a cancel that is under way.
+const CANCEL_TIME: Duration = Duration::from_secs(2);
 
 /// How following came to its end.
 pub(super) enum Ending {
@@ -33,7 +38,7 @@ pub(super) async fn attend(
     job: &JobId,
     on_interrupt: OnInterrupt,
     wait: Option<Span>,
-    interrupts: &mut Interrupts,
+    signals: &mut Signals,
 ) -> Result<Ending, Failure> {
     let mut screen = Screen::of_process(Route::Apart);
     let gone = screen.reader_gone();
@@ -48,7 +53,7 @@ pub(super) async fn attend(
                 let why = format!("it has not ended within {waited}");
                 return Err(Failure::GaveUp { job: job.clone(), why });
             }
-            () = interrupts.next() => "interrupted",
+            () = signals.next() => "interrupted",
             () = gone.notified() => "the reader of the output has gone",
             Some(result) = cancels.next(), if !cancels.is_empty() => {
                 tell_refused(result);
@@ -56,6 +61,7 @@ pub(super) async fn attend(
             }
         };
         if leave_next {
+            hear_out(&mut cancels).await;
             return Ok(Ending::Detached);
         }
         leave_next = true;
@@ -92,6 +98,15 @@ async fn cancel(client: &Client, job: &JobId, reason: &str) -> Result<(), Failur
             Err(error) if error.is_transient() => outage.pause(&error).await?,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Two interrupts in quick succession are a cancel too: the request gets a moment to arrive.
+async fn hear_out(cancels: &mut FuturesUnordered<impl Future<Output = Result<(), Failure>>>) {
+    match tokio::time::timeout(CANCEL_TIME, cancels.next()).await {
+        Ok(None | Some(Ok(()))) => {}
+        Ok(Some(result @ Err(_))) => tell_refused(result),
+        Err(_) => output::note("no coordinator has heard of the cancel"),
     }
 }
 

@@ -1,4 +1,6 @@
 //! Counters: sums that stay exact.
+//!
+//! They end where a double ends to be exact, so that a backend that counts in doubles agrees.
 
 use hiveforge_nexus::SCORE_MAX;
 

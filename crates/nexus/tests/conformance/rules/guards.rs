@@ -1,4 +1,6 @@
 //! Each kind of guard: when it holds, and what it reports when it does not.
+//!
+//! What is reported is what a caller decides anew with, so it is compared whole.
 
 use hiveforge_nexus::{Current, Outcome, Record, Version};
 

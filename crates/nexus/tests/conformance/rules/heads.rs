@@ -1,4 +1,6 @@
 //! The index of the non-empty sets of a family by the score of their first member.
+//!
+//! It must change with every move and every take, also when the first member leaves or another one comes before it.
 
 use crate::bench::{Bench, demand};
 use crate::steps::{Steps as _, tx};

@@ -1,4 +1,6 @@
 //! Around the data: hints, the clock, many callers, the end.
+//!
+//! These rules have no counterpart in the reference, which knows one caller and no time.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Limits and misuse: refused before anything is touched.
+//!
+//! Sizes are tried from both sides, and a batch with one bad transaction must leave no trace of the good ones.
 
 use hiveforge_nexus::limits::{
     BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, ENTRY_BYTES_MAX, FETCH_MAX, NAME_BYTES_MAX, PAGE_MAX,

@@ -1,4 +1,6 @@
 //! Logs: positions, threads, trims.
+//!
+//! A position names an entry for ever: no trim may shift it or let it be used again.
 
 use hiveforge_nexus::limits::{ENTRY_BYTES_MAX, READ_BYTES_MAX};
 use hiveforge_nexus::{Entry, Span};

@@ -1,4 +1,6 @@
 //! Ordered sets: one place for each member, exact scores, pages in both directions.
+//!
+//! Most rules speak of one small set with two members of the same score, where orders are easily mixed up.
 
 use hiveforge_nexus::{Ascending, Descending, SCORE_MAX};
 

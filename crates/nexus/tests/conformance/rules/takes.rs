@@ -1,4 +1,6 @@
 //! Takes: order, bounds, holds, and the records that come along.
+//!
+//! A take is several pops in one step, so most rules look at what it leaves behind as well as at what it returns.
 
 use hiveforge_nexus::{Hold, Record, Version};
 

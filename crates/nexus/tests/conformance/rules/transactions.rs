@@ -1,4 +1,6 @@
-//! Atomicity, independence within a batch, and the recognition of what was applied before.
+//! Transactions: atomicity, independence within a batch, and the recognition of what was applied before.
+//!
+//! What a refused or repeated transaction must not do is checked on the whole dump or on things that would count twice.
 
 use hiveforge_nexus::{Current, Durability, Outcome, Record, Version};
 

@@ -73,7 +73,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn start_new(&mut self, key: u64, restart: Restart) {
+    pub(super) fn start_child(&mut self, key: u64, restart: Restart) {
         let child = Child {
             key,
             restart,

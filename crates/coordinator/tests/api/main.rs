@@ -1,0 +1,34 @@
+//! The HTTP API over a whole coordinator: real tree, real socket, a nexus in memory and a scripted agent.
+//!
+//! Each test has a coordinator of its own on a free port. People and agents talk to it with the protocol's client, and
+//! with raw requests where the client would not send what is sent. What is a rule of jobs is tested in the domain and the
+//! ledger; here it is what goes over the wire, and what waits, wakes and survives.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, and the lint knows only functions marked as such"
+)]
+
+mod access;
+mod agent;
+mod blobs;
+mod cancel;
+mod claims;
+mod crashes;
+mod document;
+mod finish;
+mod follow;
+mod fragile;
+mod jobs;
+mod logs;
+mod outage;
+mod output;
+mod problems;
+mod reaper;
+mod renew;
+mod sizes;
+mod submit;
+mod tour;
+mod waiting;
+mod wire;
+mod world;

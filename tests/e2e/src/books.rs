@@ -1,0 +1,64 @@
+//! The books of a system that has ended: its database, opened by us, and checked as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use domain::JobFact;
+use ledger::fsck::fsck;
+use ledger::{JournalEntry, keys};
+use nexus::{Clock, Nexus as _, SqliteNexus};
+
+/// What the check has found to be in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Books {
+    /// Jobs on record, by their ULID, with the number of facts that ended them for good. All chains are intact.
+    pub ends: BTreeMap<String, usize>,
+}
+
+impl Books {
+    /// Reads the database of a system whose processes have all ended, and checks every place, set and chain of facts.
+    ///
+    /// # Errors
+    /// It cannot be read, or something is wrong in it.
+    pub fn check(database: &Path) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let dump = runtime.block_on(async {
+            let nexus = SqliteNexus::open(database, Clock::system())
+                .with_context(|| format!("open {}", database.display()))?;
+            let dump = nexus.dump(&"default".parse()?).await?;
+            nexus.close().await?;
+            anyhow::Ok(dump)
+        })?;
+        let findings = fsck(&dump);
+        ensure!(findings.is_empty(), "fsck finds {findings:#?}");
+        let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+        for key in dump.records.keys() {
+            if let Some(ulid) = key.strip_prefix(keys::JOB_PREFIX) {
+                ends.insert(ulid.to_owned(), 0);
+            }
+        }
+        for entry in dump.logs.get(keys::JOURNAL).map(|log| log.entries.as_slice()).unwrap_or_default() {
+            let (entry, _) = JournalEntry::read(&entry.bytes)?;
+            // A cancel that waits for its agent is a fact of a running job; all others that end a job say so.
+            let ended = entry.state.is_terminal() && !matches!(entry.fact, JobFact::Submitted { .. });
+            *ends.entry(entry.ulid).or_default() += usize::from(ended);
+        }
+        Ok(Self { ends })
+    }
+
+    /// The number of jobs.
+    pub fn jobs(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Fails unless every job has ended, and once.
+    ///
+    /// # Errors
+    /// One has not, or has more than one end.
+    pub fn all_ended_once(&self) -> Result<()> {
+        let wrong: Vec<_> = self.ends.iter().filter(|(_, ends)| **ends != 1).collect();
+        ensure!(wrong.is_empty(), "jobs with another number of ends than one: {wrong:?}");
+        Ok(())
+    }
+}
