@@ -24,7 +24,7 @@ use crate::{Station, artifacts, claim, ship};
 /// A batch that has so many reports does not wait for more.
 const BATCH_GOOD: usize = 16;
 /// How long a smaller one waits while there is work to go on with.
-const BATCH_WAIT: Duration = Duration::from_millis(8);
+const BATCH_WAIT: Duration = Duration::from_millis(20);
 /// How often it looks without being woken: what failed is tried again then.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages that may wait; nobody sends any.

@@ -23,7 +23,7 @@ mod validity;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{Lane, Resources};
+use domain::{JobId, Lane, Resources};
 use protocol::leases::Held;
 use tokio::sync::{Notify, watch};
 
@@ -146,6 +146,13 @@ impl RunTable {
     /// Where runs keep their files.
     pub(crate) fn places(&self) -> &Places {
         &self.shape.places
+    }
+
+    /// Whether the command of a job runs here.
+    pub fn is_running(&self, job: &JobId) -> bool {
+        let state = self.lock();
+        let mut running = state.entries.values().filter(|entry| matches!(entry.phase, Phase::Running(_)));
+        running.any(|entry| entry.run.held.job == *job)
     }
 
     /// How many leases are held, as it changes.

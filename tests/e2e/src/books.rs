@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use domain::JobFact;
 use ledger::fsck::fsck;
 use ledger::{JournalEntry, keys};
-use nexus::{Clock, Nexus as _, SqliteNexus};
+use nexus::{Clock, Nexus as _, Space, SqliteNexus};
+
+/// The space of the one pool.
+const SPACE: &str = "default";
 
 /// What the check has found to be in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ impl Books {
         let dump = runtime.block_on(async {
             let nexus = SqliteNexus::open(database, Clock::system())
                 .with_context(|| format!("open {}", database.display()))?;
-            let dump = nexus.dump(&"default".parse()?).await?;
+            let dump = nexus.dump(&Space::new(SPACE)?).await?;
             nexus.close().await?;
             anyhow::Ok(dump)
         })?;
@@ -40,9 +42,7 @@ impl Books {
         }
         for entry in dump.logs.get(keys::JOURNAL).map(|log| log.entries.as_slice()).unwrap_or_default() {
             let (entry, _) = JournalEntry::read(&entry.bytes)?;
-            // A cancel that waits for its agent is a fact of a running job; all others that end a job say so.
-            let ended = entry.state.is_terminal() && !matches!(entry.fact, JobFact::Submitted { .. });
-            *ends.entry(entry.ulid).or_default() += usize::from(ended);
+            *ends.entry(entry.ulid).or_default() += usize::from(entry.state.is_terminal());
         }
         Ok(Self { ends })
     }

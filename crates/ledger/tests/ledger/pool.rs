@@ -184,6 +184,18 @@ impl Pool {
         assert_eq!(outcomes.unwrap(), [nexus::Outcome::Applied]);
     }
 
+    /// Writes a record anew as it is, so that only its version changes.
+    pub(crate) fn rewriting(&self, key: String) -> impl Future<Output = ()> + Send + 'static {
+        let (nexus, id) = (Arc::clone(&self.nexus.inner), (self.tx_ids)());
+        async move {
+            let space = Space::new("pool/test").expect("a space");
+            let found = nexus.fetch(&space, std::slice::from_ref(&key)).await.unwrap();
+            let mut tx = Transaction::new(id, Class::Relief);
+            tx.puts.push((key, found.into_iter().next().unwrap().unwrap().bytes));
+            nexus.commit(&space, vec![tx], Durability::Process).await.unwrap();
+        }
+    }
+
     /// Overwrites a record with bytes of another major version.
     pub(crate) async fn poison(&self, key: String) {
         self.damage(|tx| tx.puts.push((key, vec![2, 0]))).await;

@@ -1,0 +1,235 @@
+//! The reaper: it takes what is overdue, when it may trust its clock, and once.
+
+use std::time::Duration;
+
+use domain::plan::BEAT_GAP_MAX;
+use domain::{Cause, State};
+use ledger::{HOLD, Renewed};
+
+use crate::pool::{BEAT, Pool, TTL, retried, spec};
+
+#[tokio::test]
+async fn an_overdue_lease_is_taken_and_the_job_tried_again() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(retried(2)).await;
+    pool.claim(1, 1).await;
+    assert_eq!(pool.reap_for(TTL - BEAT).await.taken, 0);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.taken, 1);
+    let job = pool.job(&id).await;
+    assert!(matches!(job.state, State::Queued { .. }));
+    assert_eq!((job.attempt, job.charged), (1, 1));
+    let attempts = pool.ledger.detail(&id).await.unwrap().unwrap().attempts;
+    assert_eq!(attempts.len(), 1);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn the_last_charged_attempt_ends_the_job() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(retried(2)).await;
+    for attempt in 1..=2 {
+        assert_eq!(pool.claim(1, 1).await[0].job.attempt, attempt);
+        assert_eq!(pool.reap_for(TTL).await.taken, 1);
+    }
+    let State::Failed { cause, .. } = pool.state(&id).await else {
+        panic!("the job should have failed")
+    };
+    assert_eq!(cause, Cause::LeaseLost);
+    assert!(pool.claim(1, 1).await.is_empty());
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_was_renewed_a_moment_ago_is_not_taken() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    pool.reap_for(TTL - BEAT).await;
+    pool.advance(BEAT);
+    // The reaper has left its beat and read the deadline; its taking comes too late.
+    let (other, job) = (pool.other(), id.clone());
+    pool.nexus.before_next_commit(async {});
+    pool.nexus.before_next_commit(async move {
+        let item = ledger::RenewItem { job, attempt: 1 };
+        let agent = crate::pool::agent(1).id;
+        assert_eq!(other.renew(&agent, &[item], TTL).await.unwrap(), [Renewed::Live]);
+    });
+    assert_eq!(pool.reap().await.taken, 0);
+    assert!(matches!(pool.state(&id).await, State::Running(_)));
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn the_very_first_reaper_takes_nothing_for_one_ttl() {
+    let pool = Pool::new();
+    pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    pool.advance(TTL * 2);
+    let first = pool.reap().await;
+    assert!(first.grace && first.taken == 0);
+    assert_eq!(pool.reap_for(TTL - BEAT).await.taken, 0);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.taken, 1);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn after_a_gap_agents_get_one_ttl_to_renew() {
+    let pool = Pool::with_reapers().await;
+    let ids = pool.submit(vec![spec(); 2]).await;
+    pool.claim(1, 1).await;
+    pool.claim(2, 1).await;
+    pool.nexus.inner.set_available(false);
+    assert!(pool.ledger.reap(TTL).await.is_err());
+    pool.advance(TTL * 3);
+    pool.nexus.inner.set_available(true);
+    let first = pool.reap().await;
+    assert!(first.grace && first.taken == 0);
+    assert_eq!(pool.reap_for(TTL / 2).await.taken, 0);
+    // One agent comes back, the other has gone for good.
+    assert_eq!(pool.renew(1, &ids[0], 1).await, Renewed::Live);
+    assert_eq!(pool.reap_for(TTL / 2).await.taken, 1);
+    assert!(matches!(pool.state(&ids[0]).await, State::Running(_)));
+    assert!(matches!(pool.state(&ids[1]).await, State::Failed { .. }));
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_beat_that_is_only_a_little_late_is_no_gap() {
+    let pool = Pool::with_reapers().await;
+    pool.advance(BEAT_GAP_MAX);
+    assert!(!pool.reap().await.grace);
+    pool.advance(BEAT_GAP_MAX + Duration::from_millis(1));
+    assert!(pool.reap().await.grace);
+}
+
+#[tokio::test]
+async fn two_reapers_take_a_lease_once() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(retried(3)).await;
+    pool.claim(1, 1).await;
+    pool.reap_for(TTL - BEAT).await;
+    pool.advance(BEAT);
+    let other = pool.other();
+    pool.nexus.before_next_commit(async {});
+    pool.nexus.before_next_commit(async move {
+        assert_eq!(other.reap(TTL).await.unwrap().taken, 1);
+    });
+    assert_eq!(pool.reap().await.taken, 0);
+    assert_eq!(pool.job(&id).await.charged, 1);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_reaper_that_another_one_overtook_leaves_the_work_to_it() {
+    let pool = Pool::with_reapers().await;
+    pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    pool.reap_for(TTL - BEAT).await;
+    pool.advance(BEAT);
+    let other = pool.other();
+    // The other's beat comes first, so this one's is refused.
+    pool.nexus.before_next_commit(async move {
+        assert_eq!(other.reap(TTL).await.unwrap().taken, 1);
+    });
+    assert_eq!(pool.reap().await, ledger::Reaped::default());
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_reaper_from_before_a_gap_takes_nothing_in_the_grace() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    pool.reap_for(TTL - BEAT).await;
+    pool.advance(BEAT);
+    let (other, advance) = (pool.other(), pool.clock_hand());
+    pool.nexus.before_next_commit(async {});
+    // It stood still between its reading and its taking, and so did everything else.
+    pool.nexus.before_next_commit(async move {
+        advance(TTL);
+        assert!(other.reap(TTL).await.unwrap().grace);
+    });
+    assert_eq!(pool.reap().await.taken, 0);
+    assert!(matches!(pool.state(&id).await, State::Running(_)));
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_whose_agent_vanished_ends_cancelled() {
+    let pool = Pool::with_reapers().await;
+    let id = pool.submit_one(retried(3)).await;
+    pool.claim(1, 1).await;
+    pool.cancel(&id).await;
+    assert_eq!(pool.reap_for(TTL).await.taken, 1);
+    assert!(matches!(pool.state(&id).await, State::Cancelled { attempt: Some(_), .. }));
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_run_that_outlives_its_timeout_is_taken_however_often_it_is_renewed() {
+    let pool = Pool::with_reapers().await;
+    let short = domain::JobSpec {
+        timeout: domain::units::Span::from_secs(60),
+        ..retried(3)
+    };
+    let id = pool.submit_one(short).await;
+    pool.claim(1, 1).await;
+    let mut taken = 0;
+    for _ in 0..30 {
+        taken += pool.reap_for(Duration::from_secs(9)).await.taken;
+        pool.renew(1, &id, 1).await;
+    }
+    assert_eq!(taken, 1);
+    let State::Failed { cause, .. } = pool.state(&id).await else {
+        panic!("a program that never ends is not tried again")
+    };
+    assert_eq!(cause, Cause::Timeout);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn more_leases_than_one_pass_looks_at_are_taken_in_the_next() {
+    let pool = Pool::with_reapers().await;
+    pool.submit(vec![spec(); 150]).await;
+    pool.claim(1, 150).await;
+    assert_eq!(pool.reap_for(TTL).await.taken, 100);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.taken, 50);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_returned_in_a_grace_as_well() {
+    let pool = Pool::new();
+    let id = pool.submit_one(spec()).await;
+    let claimant = pool.claimant(1, 1).await;
+    pool.nexus.crash_after(2);
+    assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
+    pool.nexus.heal();
+    pool.advance(HOLD - Duration::from_millis(1));
+    assert_eq!(pool.reap().await.returned, 0);
+    pool.advance(Duration::from_millis(1));
+    let pass = pool.reap().await;
+    assert!(pass.grace && pass.returned == 1);
+    assert_eq!(pool.claim(1, 1).await[0].job.id, id);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn two_reapers_return_a_hold_once() {
+    let pool = Pool::with_reapers().await;
+    pool.submit_one(spec()).await;
+    let claimant = pool.claimant(1, 1).await;
+    pool.nexus.crash_after(2);
+    assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
+    pool.nexus.heal();
+    pool.advance(HOLD);
+    let other = pool.other();
+    pool.nexus.before_next_commit(async move {
+        assert_eq!(other.reap(TTL).await.unwrap().returned, 1);
+    });
+    assert_eq!(pool.reap().await.returned, 0);
+    pool.check().await;
+}
