@@ -9,7 +9,7 @@ use ledger::{JournalEntry, keys};
 use nexus::{Clock, Nexus as _, Space, SqliteNexus};
 
 /// The space of the one pool.
-const SPACE: &str = "default";
+const SPACE: &str = "pool/default";
 
 /// What the check has found to be in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! One system: a coordinator in whatever role has it, agents of their own, and the directory of all their files.
 //!
 //! [`System::finish`] is how a test ends: everything is stopped in order, nothing may be left over, and the books must be
-//! right. A system that is dropped without it, because a test failed, is killed.
+//! right. A system that is dropped without it, because a test failed, is killed, and its files stay for whoever wants to know.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,6 +48,7 @@ pub struct System {
     address: SocketAddr,
     api: Api,
     starts: usize,
+    is_finished: bool,
 }
 
 impl System {
@@ -85,6 +86,7 @@ impl System {
             address,
             api,
             starts: 1,
+            is_finished: false,
         };
         system.until_ready()?;
         Ok(system)
@@ -232,7 +234,9 @@ impl System {
         }
         let left = processes::within(self.directory())?;
         ensure!(left.is_empty(), "processes of jobs are left over: {left:?}");
-        self.books()
+        let books = self.books()?;
+        self.is_finished = true;
+        Ok(books)
     }
 
     /// Checks the books of a system whose processes have ended.
@@ -242,13 +246,14 @@ impl System {
     pub fn books(&self) -> Result<Books> {
         Books::check(&self.data.join("nexus.db"))
     }
+}
 
-    /// Keeps the directory, for people who want to know what happened, and kills what still runs.
-    pub fn keep(mut self) -> PathBuf {
-        self.agents.clear();
-        self.coordinator = None;
-        self.directory.disable_cleanup(true);
-        self.directory.path().to_owned()
+impl Drop for System {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.directory.disable_cleanup(true);
+            eprintln!("the logs and files of this system stay in {}", self.directory().display());
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Between any two of them the other coordinator, the agents and the clock may do anything, and the coordinator may
 //! crash. A refused commit ends the step; whoever asked asks again.
 
-use domain::job::{GiveBack, apply};
+use domain::job::{GiveBack, apply, leases_set};
 use domain::plan::{ReapPlan, plan_claim};
 use domain::{JobEvent, Move, Step};
 use ledger::transaction::{StoredJob, changed, keep_attempt};
@@ -114,10 +114,14 @@ impl Stage<'_> {
             return None;
         };
         let tx = self.renewal((a, process), &before, attempt, read_at)?;
+        let leases = leases_set(&agent(a, process).id);
+        let deadline = self.world.pool.score(&leases, job);
         if !self.world.pool.commit(&tx) {
             return Some(());
         }
-        self.note_renewal(job);
+        if self.world.pool.score(&leases, job) != deadline {
+            self.note_renewal(job);
+        }
         if reply == Reply::Arrives {
             let fence_at = read_at + self.bounds.ttl;
             self.hear_renewed((a, process), (job, attempt), fence_at, &before);
