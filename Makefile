@@ -32,11 +32,12 @@ test: setup ## every test: documentation, units, suites
 
 .PHONY: demo
 demo: ## build a C program and run a parameter study on one machine, start to end
-	$(CARGO) build --release --locked -p hiveforge-cli --bin hiveforge
-	$(CARGO) run --release --locked -p hiveforge-tests-e2e --bin demo
+	$(CARGO) build --release --locked --bin hiveforge --bin demo
+	$(CARGO) run --release --locked --quiet --bin demo
 
 .PHONY: bench
-bench: ## measure throughput and latency
+bench: ## measure throughput, latency and the cost of a job
+	$(CARGO) build --release --locked -p hiveforge-cli --bin hiveforge
 	$(CARGO) run --release --locked -p hiveforge-tests-bench
 
 .PHONY: mutants

@@ -83,7 +83,11 @@ pub(crate) async fn collect(
 }
 
 /// Uploads the artifacts of an ended run once more; its work directory is still there.
-pub(crate) async fn upload_again(station: &Station, run: &Arc<Run>, manifest: &[Artifact]) -> Result<(), NotCollected> {
+pub(crate) async fn upload_again(
+    station: &Station,
+    run: &Arc<Run>,
+    manifest: &[Artifact],
+) -> Result<(), NotCollected> {
     let again = Arc::clone(run);
     let found = joined(spawn_blocking(move || find(&again)).await).map_err(NotCollected::Failed)?;
     let found = Arc::new(found);
@@ -101,7 +105,11 @@ fn find(run: &Run) -> Result<Artifacts, Cause> {
     let refused = |why: String| Cause::ArtifactRefused { why };
     let globs: Vec<String> = run.spec.artifacts.iter().map(|rule| rule.glob.clone()).collect();
     let patterns = Patterns::parse(&globs).map_err(|error| refused(format!("cannot {error}")))?;
-    let limits = ArtifactLimits { files: ARTIFACTS_MAX, bytes: ARTIFACT_BYTES_MAX, visited: VISITED_MAX };
+    let limits = ArtifactLimits {
+        files: ARTIFACTS_MAX,
+        bytes: ARTIFACT_BYTES_MAX,
+        visited: VISITED_MAX,
+    };
     let workdir = run.workdir.get().expect("the command ran in it");
     Artifacts::find(workdir, &patterns, &limits).map_err(|error| refused(format!("cannot {error}")))
 }
@@ -109,23 +117,43 @@ fn find(run: &Run) -> Result<Artifacts, Cause> {
 /// What is wrong with what was found, if anything.
 fn complaint(run: &Run, found: &Artifacts) -> Option<Cause> {
     if let Some((path, refusal)) = found.refused.first() {
-        return Some(Cause::ArtifactRefused { why: format!("`{path}`: cannot {refusal}") });
+        return Some(Cause::ArtifactRefused {
+            why: format!("`{path}`: cannot {refusal}"),
+        });
     }
-    let missing = run.spec.artifacts.iter().find(|rule| !rule.optional && found.unmatched.contains(&rule.glob))?;
-    Some(Cause::ArtifactMissing { glob: missing.glob.clone() })
+    let missing = run
+        .spec
+        .artifacts
+        .iter()
+        .find(|rule| !rule.optional && found.unmatched.contains(&rule.glob))?;
+    Some(Cause::ArtifactMissing {
+        glob: missing.glob.clone(),
+    })
 }
 
 async fn upload(station: &Station, found: &Arc<Artifacts>, file: &Found) -> Result<Artifact, NotCollected> {
     let path = file.path.as_str().to_owned();
-    let refused = |why: String| NotCollected::Failed(Cause::ArtifactRefused { why: format!("`{path}`: {why}") });
+    let refused = |why: String| {
+        NotCollected::Failed(Cause::ArtifactRefused {
+            why: format!("`{path}`: {why}"),
+        })
+    };
     if file.size > BLOB_BYTES_MAX {
         return Err(refused(format!("it has more than {BLOB_BYTES_MAX} bytes")));
     }
     let unreadable = |error: io::Error| NotCollected::Failed(cause_of("read an artifact", &error));
-    let opened = found.open(file).map_err(|refusal| refused(format!("cannot {refusal}")))?;
+    let opened = found
+        .open(file)
+        .map_err(|refusal| refused(format!("cannot {refusal}")))?;
     let size = file.size;
-    let (digest, small, opened) = joined(spawn_blocking(move || digest(opened, size)).await).map_err(unreadable)?;
-    let artifact = Artifact { path: path.clone(), size, digest, executable: file.executable };
+    let (digest, small, opened) =
+        joined(spawn_blocking(move || digest(opened, size)).await).map_err(unreadable)?;
+    let artifact = Artifact {
+        path: path.clone(),
+        size,
+        digest,
+        executable: file.executable,
+    };
     let url = format!("/v1/blobs/{digest}");
     let limit = std::time::Duration::from_secs(SECONDS_PER_GIB * (1 + (size >> 30)));
     let options = Options::default().timeout(limit);
@@ -155,7 +183,13 @@ fn digest(file: File, size: u64) -> io::Result<(Digest, Option<Bytes>, File)> {
     Ok((digest_of(&mut reader)?, None, reader.into_inner()))
 }
 
-async fn put_large(station: &Station, url: &str, file: File, size: u64, options: Options) -> Result<(), ClientError> {
+async fn put_large(
+    station: &Station,
+    url: &str,
+    file: File,
+    size: u64,
+    options: Options,
+) -> Result<(), ClientError> {
     let (chunks, body) = Upload::chunks(size);
     let reading = spawn_blocking(move || {
         io::Seek::rewind(&mut &file)?;

@@ -87,7 +87,11 @@ impl Config {
     /// The number of slots is out of range.
     pub fn resolve(&self) -> Result<Resolved, ConfigError> {
         let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let slots = if self.once { 1 } else { self.slots.unwrap_or_else(|| cpus.min(SLOTS_MAX)) };
+        let slots = if self.once {
+            1
+        } else {
+            self.slots.unwrap_or_else(|| cpus.min(SLOTS_MAX))
+        };
         if !(1..=SLOTS_MAX).contains(&slots) {
             return Err(ConfigError::Slots { slots });
         }
@@ -96,7 +100,11 @@ impl Config {
             cpu_millis: self.cpus.map_or(machine_millis, Cpus::millis),
             memory_bytes: self.memory.map_or_else(machine_memory, |size| size.0),
         };
-        Ok(Resolved { slots, capacity, labels: self.labels.clone() })
+        Ok(Resolved {
+            slots,
+            capacity,
+            labels: self.labels.clone(),
+        })
     }
 }
 
@@ -129,7 +137,7 @@ impl Resolved {
 
 fn machine_memory() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 #[cfg(test)]
@@ -155,7 +163,10 @@ mod tests {
     #[test]
     fn an_unknown_key_and_an_impossible_number_are_refused() {
         for wrong in ["slot = 2", "slots = 0", "slots = 5000", "memory = 12"] {
-            assert!(Config::from_toml(&format!("{MINIMAL}\n{wrong}")).is_err(), "{wrong}");
+            assert!(
+                Config::from_toml(&format!("{MINIMAL}\n{wrong}")).is_err(),
+                "{wrong}"
+            );
         }
     }
 

@@ -57,8 +57,15 @@ pub struct State {
 /// Restarted after any exit; the command that it watched goes on meanwhile.
 pub fn child_spec(station: &Arc<Station>, slot: usize) -> ChildSpec {
     let station = Arc::clone(station);
-    let make = move || Execution { station: Arc::clone(&station), slot };
-    ChildSpec::worker("execution", &Handle::new(format!("execution-{slot}"), MAILBOX), make)
+    let make = move || Execution {
+        station: Arc::clone(&station),
+        slot,
+    };
+    ChildSpec::worker(
+        "execution",
+        &Handle::new(format!("execution-{slot}"), MAILBOX),
+        make,
+    )
 }
 
 impl Actor for Execution {
@@ -66,9 +73,12 @@ impl Actor for Execution {
     type State = State;
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
-        let seat = self.station.table.serve(self.slot);
+        let seat = self.station.table.serve(self.slot, Instant::now());
         ctx.tell_self(Msg::Done);
-        Ok(State { failures: 0, _seat: seat })
+        Ok(State {
+            failures: 0,
+            _seat: seat,
+        })
     }
 
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
@@ -115,7 +125,9 @@ async fn idle(station: Arc<Station>) -> Msg {
 /// Prepares a run and makes its start, which then belongs to the table.
 async fn prepare_and_start(station: Arc<Station>, run: Arc<Run>) -> Msg {
     if let Err(error) = station.footprints.mark(&run, None) {
-        station.table.not_started(&run, crate::workplace::cause_of("record the run", &error));
+        station
+            .table
+            .not_started(&run, crate::workplace::cause_of("record the run", &error));
         return Msg::Done;
     }
     let prepared = tokio::select! {
@@ -240,7 +252,9 @@ async fn collect(station: Arc<Station>, slot: usize, run: Arc<Run>, outcome: Out
             let keeps_files = !manifest.is_empty();
             let outcome = Outcome { end, ..outcome };
             let removed = keeps_files || remove_workdir(&station, &run);
-            station.table.ended(&run, outcome, manifest, keeps_files || !removed);
+            station
+                .table
+                .ended(&run, outcome, manifest, keeps_files || !removed);
             Msg::Done
         }
         Err(error) => Msg::Failed(error),
@@ -255,3 +269,6 @@ fn remove_workdir(station: &Station, run: &Run) -> bool {
     }
     removed.is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,9 @@ impl Fence {
     pub(crate) fn start(table: &Arc<RunTable>) -> io::Result<Self> {
         let bell = table.bells.fence.clone();
         let (watched, heard) = (Arc::downgrade(table), bell.clone());
-        thread::Builder::new().name("fence".to_owned()).spawn(move || watch(&watched, &heard))?;
+        thread::Builder::new()
+            .name("fence".to_owned())
+            .spawn(move || watch(&watched, &heard))?;
         Ok(Self { bell })
     }
 }

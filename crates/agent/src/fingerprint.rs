@@ -70,17 +70,22 @@ mod tests {
 
     #[test]
     fn what_changes_how_a_job_runs_changes_the_fingerprint() {
-        let capacity = Resources { cpu_millis: 2000, memory_bytes: 1 << 30 };
-        let config = Resolved { slots: 2, capacity, labels: BTreeMap::new() };
+        let capacity = Resources {
+            cpu_millis: 2000,
+            memory_bytes: 1 << 30,
+        };
+        let config = Resolved {
+            slots: 2,
+            capacity,
+            labels: BTreeMap::new(),
+        };
         let binary = Digest::of(b"binary");
         let one = fingerprint(&config, "process", binary);
-        assert_eq!(one, fingerprint(&config.clone(), "process", binary));
-        let labelled = Resolved { labels: [("gpu".to_owned(), "1".to_owned())].into(), ..config.clone() };
-        let others = [
-            fingerprint(&config, "sandbox", binary),
-            fingerprint(&config, "process", Digest::of(b"another")),
-            fingerprint(&labelled, "process", binary),
-        ];
-        assert!(others.iter().all(|other| *other != one));
+        assert_eq!(one, fingerprint(&config, "process", binary));
+        let sandboxed = fingerprint(&config, "sandbox", binary);
+        let rebuilt = fingerprint(&config, "process", Digest::of(b"another"));
+        let labels = [("gpu".to_owned(), "1".to_owned())].into();
+        let labelled = fingerprint(&Resolved { labels, ..config }, "process", binary);
+        assert!([sandboxed, rebuilt, labelled].iter().all(|other| *other != one));
     }
 }

@@ -52,7 +52,11 @@ struct Files {
 impl Footprints {
     /// The footprints that this process will leave in `dir`.
     pub fn new(dir: &Path, agent: AgentId) -> Self {
-        Self { dir: dir.to_owned(), agent, files: Mutex::default() }
+        Self {
+            dir: dir.to_owned(),
+            agent,
+            files: Mutex::default(),
+        }
     }
 
     /// Records a run that is about to be started, or that has been, when its `identity` is known.
@@ -69,34 +73,34 @@ impl Footprints {
         let mut line = serde_json::to_vec(&footprint)?;
         line.push(b'\n');
         let mut files = self.lock();
-        let index = match (run.footprint.get(), files.free.pop()) {
-            (Some(&index), free) => {
-                files.free.extend(free);
-                index
-            }
-            (None, Some(index)) => index,
-            (None, None) => {
-                let path = self.dir.join(format!("{}-{}", self.agent, files.open.len()));
-                let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-                files.open.push(file);
-                files.open.len() - 1
-            }
+        let index = match self.index_of(run) {
+            Some(index) => index,
+            None => files.take_one(&self.dir, &self.agent)?,
         };
-        let index = *run.footprint.get_or_init(|| index);
+        *run.footprint.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
         files.open[index].write_all_at(&line, 0)
     }
 
-    /// Wipes the footprint of a run that is over and reported. A run that left none is no error.
+    /// Wipes the footprint of a run that is over and reported. A run that has none is no error.
     pub fn wipe(&self, run: &Run) {
-        let Some(&index) = run.footprint.get() else { return };
         let mut files = self.lock();
-        if let Some(file) = files.open.get(index)
-            && let Err(error) = file.write_all_at(b"\n", 0)
-        {
+        let Some(index) = run
+            .footprint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        else {
+            return;
+        };
+        if let Err(error) = files.open[index].write_all_at(b"\n", 0) {
             // The next process reports a run that is long over, and is told so.
             tracing::warn!(%error, "cannot wipe the record of a run that is over");
         }
         files.free.push(index);
+    }
+
+    fn index_of(&self, run: &Run) -> Option<usize> {
+        *run.footprint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes the files that hold nothing: the process ends in order.
@@ -115,7 +119,9 @@ impl Footprints {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(self.agent.as_str()));
+            let ours = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(self.agent.as_str()));
             if ours {
                 continue;
             }
@@ -134,6 +140,25 @@ impl Footprints {
 
     fn lock(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    /// A file that nobody uses, made if there is none.
+    fn take_one(&mut self, dir: &Path, agent: &AgentId) -> io::Result<usize> {
+        if let Some(index) = self.free.pop() {
+            return Ok(index);
+        }
+        let path = dir.join(format!("{agent}-{}", self.open.len()));
+        self.open.push(
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?,
+        );
+        Ok(self.open.len() - 1)
     }
 }
 

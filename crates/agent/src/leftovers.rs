@@ -60,7 +60,9 @@ pub struct State {
 /// Restarted only after a failure: it ends when its work is done.
 pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
     let station = Arc::clone(station);
-    let make = move || Leftovers { station: Arc::clone(&station) };
+    let make = move || Leftovers {
+        station: Arc::clone(&station),
+    };
     ChildSpec::worker("leftovers", &Handle::new("leftovers", MAILBOX), make).restart(Restart::Transient)
 }
 
@@ -113,7 +115,12 @@ async fn clear(station: &Station) -> Result<(), ClearError> {
 /// Removes all work directories and logs that belong to no lease of this process.
 fn remove_files(station: &Station) -> std::io::Result<()> {
     for left in station.work.leftovers()? {
-        let ours = left.job.parse().is_ok_and(|job| station.table.holds(&Held { job, attempt: left.attempt }));
+        let ours = left.job.parse().is_ok_and(|job| {
+            station.table.holds(&Held {
+                job,
+                attempt: left.attempt,
+            })
+        });
         if !ours {
             station.work.remove(&left.job, left.attempt)?;
         }
@@ -121,10 +128,12 @@ fn remove_files(station: &Station) -> std::io::Result<()> {
     for entry in fs::read_dir(station.table.places().spool.as_path())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = name.rsplit_once('.').is_some_and(|(job, attempt)| match (job.parse(), attempt.parse()) {
-            (Ok(job), Ok(attempt)) => station.table.holds(&Held { job, attempt }),
-            _ => false,
-        });
+        let ours = name
+            .rsplit_once('.')
+            .is_some_and(|(job, attempt)| match (job.parse(), attempt.parse()) {
+                (Ok(job), Ok(attempt)) => station.table.holds(&Held { job, attempt }),
+                _ => false,
+            });
         if !ours {
             fs::remove_file(entry.path())?;
         }
@@ -136,12 +145,21 @@ async fn report(station: &Station, left: &[(PathBuf, Footprint)]) -> Result<(), 
     let finishes = left.iter().map(|(_, footprint)| Finish {
         job: footprint.job.clone(),
         token: footprint.token.clone(),
-        report: Report { end: RunEnd::Failed(Cause::AgentDied), evidence: None },
+        report: Report {
+            end: RunEnd::Failed(Cause::AgentDied),
+            evidence: None,
+        },
         log: None,
         artifacts: Vec::new(),
     });
-    let request = FinishRequest { finishes: finishes.collect(), claim: None };
-    let answer = station.client.post::<FinishReply>("/v1/leases/finish", &request, Options::default()).await;
+    let request = FinishRequest {
+        finishes: finishes.collect(),
+        claim: None,
+    };
+    let answer = station
+        .client
+        .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
+        .await;
     station.heard(&answer);
     // Whatever the answer to each is, it is the coordinator's word: the record has served its purpose.
     for ((path, footprint), result) in left.iter().zip(answer?.results) {

@@ -52,7 +52,9 @@ pub struct State {
 /// Restarted after any exit.
 pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
     let station = Arc::clone(station);
-    ChildSpec::worker("lifeline", &Handle::new("lifeline", MAILBOX), move || Lifeline { station: Arc::clone(&station) })
+    ChildSpec::worker("lifeline", &Handle::new("lifeline", MAILBOX), move || Lifeline {
+        station: Arc::clone(&station),
+    })
 }
 
 impl Actor for Lifeline {
@@ -97,7 +99,9 @@ impl Lifeline {
         if state.renewing {
             return Ok(());
         }
-        let Some(proofs) = self.station.table.due_renewals(BootTime::now(), asked) else { return Ok(()) };
+        let Some(proofs) = self.station.table.due_renewals(BootTime::now(), asked) else {
+            return Ok(());
+        };
         state.renewing = true;
         let station = Arc::clone(&self.station);
         ctx.task(async move { Msg::Renewed(renew_all(&station, &proofs).await) })?;
@@ -123,13 +127,21 @@ impl Lifeline {
 pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(), ClientError> {
     let (first, rest) = proofs.split_at(proofs.len().min(LEASES_PER_REQUEST_MAX));
     for part in iter::once(first).chain(rest.chunks(LEASES_PER_REQUEST_MAX)) {
-        let request = RenewRequest { agent: station.info.id.clone(), leases: part.to_vec() };
+        let request = RenewRequest {
+            agent: station.info.id.clone(),
+            leases: part.to_vec(),
+        };
         let sent_at = BootTime::now();
         let options = Options::default().timeout(RENEW_TIMEOUT);
-        let answer = station.client.post::<RenewReply>("/v1/leases/renew", &request, options).await;
+        let answer = station
+            .client
+            .post::<RenewReply>("/v1/leases/renew", &request, options)
+            .await;
         station.heard(&answer);
         let reply = answer?;
-        station.table.renewed(part, &reply.standings, sent_at, Instant::now());
+        station
+            .table
+            .renewed(part, &reply.standings, sent_at, Instant::now());
         station.table.draining(reply.draining);
         station.table.admit(reply.unlisted, sent_at);
     }

@@ -27,7 +27,9 @@ pub enum Msg {
     Unserved,
     /// Slots were staffed, or could not be.
     Staffed,
-    /// Work directories were removed, or could not be.
+    /// A run is over and has left something on disk.
+    Trash,
+    /// What runs left was removed.
     Removed,
 }
 
@@ -47,7 +49,10 @@ pub struct State {
 /// Restarted after any exit. `runs` is the supervisor that starts the actors of a slot.
 pub fn child_spec(station: &Arc<Station>, runs: &Dynamic<usize>) -> ChildSpec {
     let (station, runs) = (Arc::clone(station), runs.clone());
-    let make = move || Marshal { station: Arc::clone(&station), runs: runs.clone() };
+    let make = move || Marshal {
+        station: Arc::clone(&station),
+        runs: runs.clone(),
+    };
     ChildSpec::worker("marshal", &Handle::new("marshal", MAILBOX), make)
 }
 
@@ -57,6 +62,7 @@ impl Actor for Marshal {
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
         self.listen(ctx)?;
+        self.listen_for_trash(ctx)?;
         ctx.tell_self(Msg::Tick);
         Ok(State::default())
     }
@@ -69,8 +75,15 @@ impl Actor for Marshal {
                 self.clear_away(ctx, state)?;
             }
             Msg::Unserved => self.listen(ctx)?,
+            Msg::Trash => {
+                self.listen_for_trash(ctx)?;
+                self.clear_away(ctx, state)?;
+            }
             Msg::Staffed => state.staffing = false,
-            Msg::Removed => state.removing = false,
+            Msg::Removed => {
+                state.removing = false;
+                self.clear_away(ctx, state)?;
+            }
         }
         self.staff(ctx, state)
     }
@@ -82,6 +95,15 @@ impl Marshal {
         ctx.task(async move {
             table.bells.unserved.notified().await;
             Msg::Unserved
+        })?;
+        Ok(())
+    }
+
+    fn listen_for_trash(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
+        let table = Arc::clone(&self.station.table);
+        ctx.task(async move {
+            table.bells.trash.notified().await;
+            Msg::Trash
         })?;
         Ok(())
     }
@@ -110,15 +132,15 @@ impl Marshal {
         if state.removing {
             return Ok(());
         }
-        let trash = self.station.table.take_trash();
+        let trash = self.station.table.trash();
         if trash.is_empty() {
             return Ok(());
         }
         state.removing = true;
         let station = Arc::clone(&self.station);
         ctx.task(async move {
-            if let Err(panic) = spawn_blocking(move || remove(&station, &trash)).await {
-                tracing::error!(%panic, "cannot remove work directories");
+            if let Err(panic) = spawn_blocking(move || clear_away(&station, &trash)).await {
+                tracing::error!(%panic, "cannot clear away what runs left");
             }
             Msg::Removed
         })?;
@@ -126,11 +148,16 @@ impl Marshal {
     }
 }
 
-fn remove(station: &Station, trash: &[Arc<Run>]) {
-    for run in trash {
-        if let Err(error) = station.work.remove(&run.held.job.to_string(), run.held.attempt) {
+/// Removes what runs left on disk. It may be done twice at the same time, when an actor dies in between.
+fn clear_away(station: &Station, trash: &[(Arc<Run>, bool)]) {
+    for (run, made_files) in trash {
+        let (job, attempt) = (run.held.job.to_string(), run.held.attempt);
+        if *made_files && let Err(error) = station.work.remove(&job, attempt) {
             // The next process tries it again.
-            tracing::warn!(job.id = %run.held.job, %error, "cannot remove a work directory");
+            tracing::warn!(job.id = %job, attempt, %error, "cannot remove a work directory");
         }
+        run.spool.discard();
+        station.footprints.wipe(run);
+        station.table.cleared(run);
     }
 }

@@ -62,7 +62,9 @@ pub struct State {
 /// Restarted after any exit.
 pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
     let station = Arc::clone(station);
-    ChildSpec::worker("poller", &Handle::new("poller", MAILBOX), move || Poller { station: Arc::clone(&station) })
+    ChildSpec::worker("poller", &Handle::new("poller", MAILBOX), move || Poller {
+        station: Arc::clone(&station),
+    })
 }
 
 impl Actor for Poller {

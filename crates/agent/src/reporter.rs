@@ -66,7 +66,9 @@ pub struct State {
 /// Restarted after any exit.
 pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
     let station = Arc::clone(station);
-    ChildSpec::worker("reporter", &Handle::new("reporter", MAILBOX), move || Reporter { station: Arc::clone(&station) })
+    ChildSpec::worker("reporter", &Handle::new("reporter", MAILBOX), move || Reporter {
+        station: Arc::clone(&station),
+    })
 }
 
 impl Actor for Reporter {
@@ -150,7 +152,9 @@ impl Reporter {
         if state.returning || state.paused() {
             return Ok(());
         }
-        let Some((why, leases)) = self.station.table.returning() else { return Ok(()) };
+        let Some((why, leases)) = self.station.table.returning() else {
+            return Ok(());
+        };
         state.returning = true;
         let station = Arc::clone(&self.station);
         ctx.task(async move { Msg::Returned(release(&station, ReleaseRequest { leases, why }).await) })?;
@@ -202,26 +206,28 @@ fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), ClientError>)
 /// Reports a batch, and claims what has become free.
 async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), ClientError> {
     let room = station.table.room_for_report();
-    let claim = room.as_ref().map(|room| claim::request(station, Some(room), Duration::ZERO));
+    let claim = room
+        .as_ref()
+        .map(|room| claim::request(station, Some(room), Duration::ZERO));
     let Batch { runs, finishes } = batch;
     let request = FinishRequest { finishes, claim };
     let sent_at = BootTime::now();
-    let answer = station.client.post::<FinishReply>("/v1/leases/finish", &request, Options::default()).await;
+    let answer = station
+        .client
+        .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
+        .await;
     station.heard(&answer);
     match answer {
         Ok(reply) => {
-            let over = station.table.delivered(&runs, &reply.results);
+            station.table.delivered(&runs, &reply.results);
             if let Some(claimed) = reply.claim {
                 claim::accept(station, claimed, sent_at);
             }
             drop(room);
-            over.iter().for_each(|run| station.footprints.wipe(run));
             Ok(())
         }
         Err(ClientError::Problem(problem)) if runs.len() == 1 && !is_transient(problem.status) => {
-            if station.table.undeliverable(&runs[0], &problem) {
-                station.footprints.wipe(&runs[0]);
-            }
+            station.table.undeliverable(&runs[0], &problem);
             Err(ClientError::Problem(problem))
         }
         Err(error) => Err(error),
@@ -233,7 +239,10 @@ const fn is_transient(status: u16) -> bool {
 }
 
 async fn release(station: &Station, request: ReleaseRequest) -> Result<(), ClientError> {
-    let answer = station.client.post::<IgnoredAny>("/v1/leases/release", &request, Options::default()).await;
+    let answer = station
+        .client
+        .post::<IgnoredAny>("/v1/leases/release", &request, Options::default())
+        .await;
     station.heard(&answer);
     answer.map(|_| station.table.returned(&request.leases))
 }
@@ -250,7 +259,9 @@ async fn supply(station: &Station, run: &Arc<Run>, what: Supply) {
         }
         Supply::Blobs => {
             let manifest = station.table.artifacts_of(run);
-            artifacts::upload_again(station, run, &manifest).await.map_err(|error| error.to_string())
+            artifacts::upload_again(station, run, &manifest)
+                .await
+                .map_err(|error| error.to_string())
         }
     };
     match supplied {

@@ -4,7 +4,7 @@
 //! is in the table (`table::Phase`), so that it can be read together with the slots.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use domain::{JobSpec, Lane};
@@ -34,8 +34,8 @@ pub struct Run {
     pub(crate) wake: Notify,
     /// Rung when the coordinator has more of the log.
     pub(crate) shipped: Notify,
-    /// The file that tells a later process of this run, once it was started.
-    pub(crate) footprint: OnceLock<usize>,
+    /// The file that tells a later process of this run, while there is one. Looked at by whoever writes it.
+    pub(crate) footprint: Mutex<Option<usize>>,
 }
 
 /// Where the parts of an agent's data directory are.
@@ -52,18 +52,33 @@ pub struct Places {
 impl Places {
     /// The parts of the data directory `data`, which is absolute.
     pub fn within(data: &Path) -> Self {
-        Self { work: data.join("work"), spool: data.join("spool"), runs: data.join("runs") }
+        Self {
+            work: data.join("work"),
+            spool: data.join("spool"),
+            runs: data.join("runs"),
+        }
     }
 }
 
 impl Run {
     /// The run of a lease that has just arrived.
     pub fn new(lease: Lease, places: &Places) -> Self {
-        let Lease { job, attempt, token, lane, ttl_ms, cancel: _, spec } = lease;
+        let Lease {
+            job,
+            attempt,
+            token,
+            lane,
+            ttl_ms,
+            cancel: _,
+            spec,
+        } = lease;
         let spool = Spool::new(places.spool.join(format!("{job}.{attempt}")), spec.log_limit());
         Self {
             workdir: OnceLock::new(),
-            held: Held { job: job.clone(), attempt },
+            held: Held {
+                job: job.clone(),
+                attempt,
+            },
             proof: Proof { job, token },
             lane,
             ttl: Duration::from_millis(ttl_ms),
@@ -71,7 +86,7 @@ impl Run {
             spool,
             wake: Notify::new(),
             shipped: Notify::new(),
-            footprint: OnceLock::new(),
+            footprint: Mutex::new(None),
         }
     }
 }

@@ -47,7 +47,9 @@ pub struct State {
 /// Restarted after any exit.
 pub fn child_spec(station: &Arc<Station>) -> ChildSpec {
     let station = Arc::clone(station);
-    ChildSpec::worker("session", &Handle::new("session", MAILBOX), move || Session { station: Arc::clone(&station) })
+    ChildSpec::worker("session", &Handle::new("session", MAILBOX), move || Session {
+        station: Arc::clone(&station),
+    })
 }
 
 impl Actor for Session {

@@ -25,12 +25,17 @@ pub enum ShipError {
 
 /// Sends the next chunk. Returns whether there is more. A lease that turns out to be lost is noted in the table.
 pub(crate) async fn ship_chunk(station: &Station, run: &Run) -> Result<bool, ShipError> {
-    let Some((offset, chunk)) = run.spool.next_chunk(LOG_CHUNK_BYTES_MAX)? else { return Ok(false) };
+    let Some((offset, chunk)) = run.spool.next_chunk(LOG_CHUNK_BYTES_MAX)? else {
+        return Ok(false);
+    };
     let path = format!("/v1/leases/log?job={}&offset={offset}", run.held.job);
     let options = Options::default()
         .header(LEASE_HEADER, run.proof.token.expose())
         .header("content-type", "application/octet-stream");
-    let answer = station.client.post_bytes::<LogReceived>(&path, chunk, options).await;
+    let answer = station
+        .client
+        .post_bytes::<LogReceived>(&path, chunk, options)
+        .await;
     station.heard(&answer);
     match answer {
         Ok(received) => run.spool.stored(received.stored),

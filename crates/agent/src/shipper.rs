@@ -46,7 +46,10 @@ pub struct State {
 /// Restarted after any exit.
 pub fn child_spec(station: &Arc<Station>, slot: usize) -> ChildSpec {
     let station = Arc::clone(station);
-    let make = move || Shipper { station: Arc::clone(&station), slot };
+    let make = move || Shipper {
+        station: Arc::clone(&station),
+        slot,
+    };
     ChildSpec::worker("shipper", &Handle::new(format!("shipper-{slot}"), MAILBOX), make)
 }
 
@@ -56,7 +59,10 @@ impl Actor for Shipper {
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
         self.listen(ctx, INTERVAL)?;
-        Ok(State { failures: 0, not_before: Instant::now() })
+        Ok(State {
+            failures: 0,
+            not_before: Instant::now(),
+        })
     }
 
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
@@ -95,7 +101,9 @@ impl Shipper {
 
     fn ship(&self, ctx: &Ctx<Msg>, state: &State) -> Result<(), Failure> {
         let now = Instant::now();
-        let Some(run) = self.station.table.shippable(self.slot, now) else { return self.listen(ctx, INTERVAL) };
+        let Some(run) = self.station.table.shippable(self.slot, now) else {
+            return self.listen(ctx, INTERVAL);
+        };
         if now < state.not_before && !hurries(&run) {
             ctx.tick_after(state.not_before - now, Msg::Look);
             return Ok(());

@@ -70,7 +70,11 @@ impl Spool {
             shipped: Shipped::Nothing,
             closed: false,
         };
-        Self { path, limit: limit.0, state: Mutex::new(state) }
+        Self {
+            path,
+            limit: limit.0,
+            state: Mutex::new(state),
+        }
     }
 
     /// Takes a piece of output; what is over the limit is counted and dropped.
@@ -186,6 +190,15 @@ impl Spool {
         state.shipped = Shipped::UpTo(stored.min(state.len));
     }
 
+    /// Throws the log away, with its file: the run is over for good.
+    pub fn discard(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.len = 0;
+        state.shipped = Shipped::UpTo(0);
+        state.remove_file(&self.path);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,6 +217,14 @@ impl State {
         }
     }
 
+    fn remove_file(&mut self, path: &Path) {
+        if let Store::File(_) = std::mem::replace(&mut self.store, Store::Memory(BytesMut::new()))
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a spool file");
+        }
+    }
+
     /// Either all of `data` is in the log afterwards or, with an error, none of it.
     fn write(&mut self, path: &Path, stream: Stream, at: Timestamp, data: &[u8]) -> io::Result<()> {
         let mut frames = BytesMut::new();
@@ -212,8 +233,13 @@ impl State {
         if let Store::Memory(bytes) = &self.store
             && too_long(bytes)
         {
-            let file =
-                fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
             file.write_all_at(bytes, 0)?;
             self.store = Store::File(file);
         }
@@ -229,12 +255,10 @@ impl State {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if matches!(state.store, Store::File(_))
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove a spool file");
-        }
+        self.state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove_file(&self.path);
     }
 }
 
@@ -307,10 +331,16 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&spool.inline().unwrap());
         let frames: Vec<_> = std::iter::from_fn(|| decoder.next_frame().unwrap()).collect();
-        let texts: Vec<_> =
-            frames.iter().map(|frame| (frame.stream, String::from_utf8_lossy(&frame.data).into_owned())).collect();
+        let texts: Vec<_> = frames
+            .iter()
+            .map(|frame| (frame.stream, String::from_utf8_lossy(&frame.data).into_owned()))
+            .collect();
         let note = "log limit of 8B reached: 7 more bytes were dropped\n";
-        let expected = [(Stream::Stdout, "12345"), (Stream::Stdout, "123"), (Stream::Agent, note)];
+        let expected = [
+            (Stream::Stdout, "12345"),
+            (Stream::Stdout, "123"),
+            (Stream::Agent, note),
+        ];
         assert_eq!(texts, expected.map(|(stream, text)| (stream, text.to_owned())));
     }
 

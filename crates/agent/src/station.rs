@@ -46,12 +46,13 @@ pub struct Station {
     pub work: WorkRoot,
     /// What started runs leave for the next process.
     pub footprints: Footprints,
-    /// What is known of the connection. Written by whoever hears from a coordinator.
-    pub connection: watch::Sender<Connection>,
     /// How long running jobs may go on when the agent is told to end.
     pub drain_limit: Option<Duration>,
     _fence: Fence,
     _lock: File,
+    /// What is known of the connection. Written by whoever hears from a coordinator. The last field, dropped last: who
+    /// hears that it is closed knows that all of the above is gone.
+    pub connection: watch::Sender<Connection>,
 }
 
 /// What is known of the connection to the coordinators.
@@ -131,9 +132,18 @@ impl Station {
         };
         let footprints = Footprints::new(&places.runs, id);
         let (slots, capacity) = (resolved.slots, resolved.capacity);
-        let table = RunTable::new(Shape { slots, capacity, quota: config.once.then_some(1), places });
+        let table = RunTable::new(Shape {
+            slots,
+            capacity,
+            quota: config.once.then_some(1),
+            places,
+        });
         let fence = Fence::start(&table).map_err(machine("start the fence"))?;
-        let connection = Connection { enrolled: false, reachable: true, ttl: TTL_ASSUMED };
+        let connection = Connection {
+            enrolled: false,
+            reachable: true,
+            ttl: TTL_ASSUMED,
+        };
         Ok(Arc::new(Self {
             table,
             client,
@@ -150,8 +160,13 @@ impl Station {
 
     /// Notes what an answer, or the lack of one, says of the connection.
     pub(crate) fn heard<T>(&self, answer: &Result<T, ClientError>) {
-        let reachable = !matches!(answer, Err(ClientError::Unreachable { .. } | ClientError::TimedOut { .. }));
-        let unknown = answer.as_ref().is_err_and(|error| error.code() == Some(AGENT_UNKNOWN));
+        let reachable = !matches!(
+            answer,
+            Err(ClientError::Unreachable { .. } | ClientError::TimedOut { .. })
+        );
+        let unknown = answer
+            .as_ref()
+            .is_err_and(|error| error.code() == Some(AGENT_UNKNOWN));
         self.connect(|connection| {
             connection.reachable = reachable;
             connection.enrolled &= !unknown;
@@ -176,19 +191,39 @@ impl Drop for Station {
 
 /// Makes a directory that only its owner can look into, if it is missing, and returns its full path.
 fn private_dir(path: &Path) -> Result<PathBuf, OpenError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path).and_then(|()| path.canonicalize());
-    made.map_err(|source| OpenError::Data { path: path.to_owned(), source })
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| path.canonicalize());
+    made.map_err(|source| OpenError::Data {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Takes the lock of the data directory; it is given back when the file is closed, however the process ends.
 fn lock(data: &Path) -> Result<File, OpenError> {
     let path = data.join("agent.lock");
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = open.map_err(|source| OpenError::Data { path: path.clone(), source })?;
+    let open = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = open.map_err(|source| OpenError::Data {
+        path: path.clone(),
+        source,
+    })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: data.to_owned() }),
-        Err(errno) => Err(OpenError::Data { path, source: errno.into() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse {
+            path: data.to_owned(),
+        }),
+        Err(errno) => Err(OpenError::Data {
+            path,
+            source: errno.into(),
+        }),
     }
 }
 
@@ -197,5 +232,9 @@ fn new_id() -> io::Result<AgentId> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let ulid = ulid::Ulid::from_parts(crate::clock::wall().as_millis(), u128::from_le_bytes(random));
-    Ok(ulid.to_string().to_lowercase().parse().expect("a lower-case ULID is an agent id"))
+    Ok(ulid
+        .to_string()
+        .to_lowercase()
+        .parse()
+        .expect("a lower-case ULID is an agent id"))
 }

@@ -81,7 +81,9 @@ pub(crate) struct Bells {
     pub(crate) fence: crate::fence::Bell,
     /// What the process intends.
     pub(crate) stop: watch::Sender<Stop>,
-    /// How many leases are held.
+    /// A run that is over has left something on disk.
+    pub(crate) trash: Notify,
+    /// How many leases are held, and runs not cleared away.
     pub(crate) held: watch::Sender<usize>,
 }
 
@@ -106,8 +108,8 @@ struct State {
     /// The lane of the run that was started last.
     lane: Option<Lane>,
     forgotten: Forgotten,
-    /// Runs whose work directories are to be removed.
-    trash: Vec<Arc<Run>>,
+    /// Runs that are over and have left something on disk, with whether it is a work directory.
+    trash: Vec<(Arc<Run>, bool)>,
 }
 
 impl RunTable {
@@ -129,8 +131,15 @@ impl RunTable {
             trash: Vec::new(),
         };
         let ship = (0..shape.slots).map(|_| Notify::new()).collect();
-        let bells = Bells { ship, ..Bells::default() };
-        Arc::new(Self { shape, state: Mutex::new(state), bells })
+        let bells = Bells {
+            ship,
+            ..Bells::default()
+        };
+        Arc::new(Self {
+            shape,
+            state: Mutex::new(state),
+            bells,
+        })
     }
 
     /// How many leases are held, in whatever phase.
@@ -151,11 +160,14 @@ impl RunTable {
     /// Whether the command of a job runs here.
     pub fn is_running(&self, job: &JobId) -> bool {
         let state = self.lock();
-        let mut running = state.entries.values().filter(|entry| matches!(entry.phase, Phase::Running(_)));
+        let mut running = state
+            .entries
+            .values()
+            .filter(|entry| matches!(entry.phase, Phase::Running(_)));
         running.any(|entry| entry.run.held.job == *job)
     }
 
-    /// How many leases are held, as it changes.
+    /// How many leases are held, and runs are over but not cleared away, as it changes.
     pub fn watch_held(&self) -> watch::Receiver<usize> {
         self.bells.held.subscribe()
     }
@@ -165,9 +177,16 @@ impl RunTable {
         self.lock().entries.contains_key(held)
     }
 
-    /// Takes the runs whose work directories are to be removed.
-    pub(crate) fn take_trash(&self) -> Vec<Arc<Run>> {
-        std::mem::take(&mut self.lock().trash)
+    /// The runs that are over and have left something on disk, with whether it is a work directory.
+    pub(crate) fn trash(&self) -> Vec<(Arc<Run>, bool)> {
+        self.lock().trash.clone()
+    }
+
+    /// Nothing is left on disk of a run.
+    pub(crate) fn cleared(&self, run: &Run) {
+        let mut state = self.lock();
+        state.trash.retain(|(over, _)| over.held != run.held);
+        self.count(&state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -187,10 +206,18 @@ impl RunTable {
         if let Some(slot) = entry.slot {
             state.slots[slot].run = None;
         }
-        if entry.made_files {
-            state.trash.push(Arc::clone(&entry.run));
+        if entry.attempted {
+            state.trash.push((Arc::clone(&entry.run), entry.made_files));
+            self.bells.trash.notify_one();
         }
-        self.bells.held.send_replace(state.entries.len());
+        self.count(state);
         Some(entry)
+    }
+
+    /// Tells those who wait how many leases are held.
+    fn count(&self, state: &State) {
+        self.bells
+            .held
+            .send_replace(state.entries.len() + state.trash.len());
     }
 }

@@ -31,7 +31,8 @@ pub(crate) enum NotPrepared {
 
 /// Makes the work directory and the inputs, and returns how the command is to be started.
 pub(crate) async fn prepare(station: &Station, run: &Run) -> Result<Launch, NotPrepared> {
-    let workdir = make_workdir(station, run).map_err(|error| machine_failed("make the work directory", &error))?;
+    let workdir =
+        make_workdir(station, run).map_err(|error| machine_failed("make the work directory", &error))?;
     let workdir = run.workdir.get_or_init(|| workdir);
     if !run.spec.inputs.is_empty() {
         let inputs =
@@ -57,7 +58,11 @@ fn make_workdir(station: &Station, run: &Run) -> io::Result<PathBuf> {
 
 fn launch(station: &Station, run: &Run, workdir: &Path) -> Launch {
     let spec = &run.spec;
-    let job: Vec<_> = spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let job: Vec<_> = spec
+        .env
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let agent = [
         ("HIVEFORGE_JOB_ID", run.held.job.to_string()),
         ("HIVEFORGE_ATTEMPT", run.held.attempt.to_string()),
@@ -83,18 +88,27 @@ async fn fetch(station: &Station, inputs: &Inputs, path: &str, input: &Input) ->
     let refused = |why: String| NotPrepared::Failed(Cause::CannotStart { why });
     let place = RelativePath::parse(path).map_err(|error| refused(format!("cannot {error}: `{path}`")))?;
     let url = format!("/v1/blobs/{}", input.digest);
-    let answer = station.client.stream(&url, "application/octet-stream", Options::default()).await;
+    let answer = station
+        .client
+        .stream(&url, "application/octet-stream", Options::default())
+        .await;
     let mut body = match answer {
         Ok(response) => response.into_body(),
         Err(error) if error.is_transient() => return Err(NotPrepared::Unreachable(error)),
         Err(ClientError::Problem(problem)) if problem.status == 404 => {
-            return Err(NotPrepared::Failed(Cause::InputMissing { path: path.to_owned() }));
+            return Err(NotPrepared::Failed(Cause::InputMissing {
+                path: path.to_owned(),
+            }));
         }
         Err(error) => {
-            return Err(NotPrepared::Failed(Cause::AgentFault { why: format!("cannot fetch `{path}`: {error}") }));
+            return Err(NotPrepared::Failed(Cause::AgentFault {
+                why: format!("cannot fetch `{path}`: {error}"),
+            }));
         }
     };
-    let mut file = inputs.place(&place, input.executable).map_err(|error| refused(format!("cannot {error}")))?;
+    let mut file = inputs
+        .place(&place, input.executable)
+        .map_err(|error| refused(format!("cannot {error}")))?;
     let mut hasher = Sha256::new();
     while let Some(frame) = body.frame().await {
         let broken = |why: String| {
@@ -103,7 +117,8 @@ async fn fetch(station: &Station, inputs: &Inputs, path: &str, input: &Input) ->
         };
         let frame = frame.map_err(|error| broken(error.to_string()))?;
         if let Ok(data) = frame.into_data() {
-            file = write(file, &mut hasher, data).map_err(|error| machine_failed("write an input", &error))?;
+            file =
+                write(file, &mut hasher, data).map_err(|error| machine_failed("write an input", &error))?;
         }
     }
     if Digest::from_bytes(hasher.finalize().into()) != input.digest {
@@ -128,6 +143,8 @@ pub(crate) fn machine_failed(doing: &str, error: &io::Error) -> NotPrepared {
 pub(crate) fn cause_of(doing: &str, error: &io::Error) -> Cause {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::Disk,
-        _ => Cause::AgentFault { why: format!("cannot {doing}: {error}") },
+        _ => Cause::AgentFault {
+            why: format!("cannot {doing}: {error}"),
+        },
     }
 }

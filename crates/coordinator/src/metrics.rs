@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     submits_replayed: Counter,
     leases_granted: Counter,
     finishes: Counter,
+    finish_requests: Counter,
     stale_refused: Counter,
     leases_taken: Counter,
     holds_returned: Counter,
@@ -32,6 +33,7 @@ impl Metrics {
         let submits_replayed = counter("submits_replayed", "Submits that repeated an earlier one");
         let leases_granted = counter("leases_granted", "Leases given to agents");
         let finishes = counter("finishes", "Ended runs recorded");
+        let finish_requests = counter("finish_requests", "Requests that reported ended runs");
         let stale_refused = counter("stale_refused", "Writes refused because the lease was lost");
         let leases_taken = counter("leases_taken", "Leases taken from silent agents");
         let holds_returned = counter("holds_returned", "Taken jobs returned to their lanes unclaimed");
@@ -43,6 +45,7 @@ impl Metrics {
             submits_replayed,
             leases_granted,
             finishes,
+            finish_requests,
             stale_refused,
             leases_taken,
             holds_returned,
@@ -62,7 +65,9 @@ impl Metrics {
         self.leases_granted.inc_by(leases as u64);
     }
 
+    /// Notes one request and the ended runs in it that were recorded.
     pub(crate) fn finished(&self, runs: usize) {
+        self.finish_requests.inc();
         self.finishes.inc_by(runs as u64);
     }
 

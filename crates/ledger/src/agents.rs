@@ -76,9 +76,10 @@ impl Ledger {
         let records = self.nexus.fetch(&self.space, &wanted).await?;
         let mut agents = Vec::with_capacity(records.len());
         for ((score, id), found) in seen.into_iter().zip(records) {
-            if let Some(found) = found {
-                let record = record::decode(&format!("agent/{id}"), &found.bytes)?;
-                agents.push((record, Timestamp(score.get())));
+            let Some(found) = found else { continue };
+            match record::decode(&format!("agent/{id}"), &found.bytes) {
+                Ok(record) => agents.push((record, Timestamp(score.get()))),
+                Err(error) => tracing::error!(agent = %id, %error, "an agent cannot be listed"),
             }
         }
         Ok(agents)
@@ -144,9 +145,7 @@ impl Ledger {
                 tx
             })
             .collect();
-        let forgotten = txs.len();
-        self.commit(txs, Durability::Process).await?;
-        Ok(forgotten)
+        self.commit_counted(txs, Durability::Process).await
     }
 }
 

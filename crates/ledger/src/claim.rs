@@ -15,7 +15,7 @@ use crate::duty::HOLD;
 use crate::error::LedgerError;
 use crate::keys;
 use crate::ledger::{Ledger, TRIES_MAX};
-use crate::plan;
+use crate::plan::{self, Lease};
 use crate::transaction::StoredJob;
 
 /// An agent and what to take for it.
@@ -56,6 +56,13 @@ pub enum Renewed {
     Lost,
 }
 
+/// What one look at a lease leads to.
+enum Renewal {
+    Commit(Box<nexus::Transaction>, Renewed),
+    Unreadable,
+    Lost,
+}
+
 impl Ledger {
     /// The lanes with claimable jobs, best-placed head first.
     ///
@@ -74,6 +81,18 @@ impl Ledger {
     /// # Errors
     /// The nexus does not answer. What was claimed nevertheless is found again by [`Self::leases_of`].
     pub async fn claim(
+        &self,
+        claimants: &[Claimant],
+        ttl: Duration,
+    ) -> Result<Vec<Vec<Granted>>, LedgerError> {
+        let mut granted = Vec::with_capacity(claimants.len());
+        for together in within_one_take(claimants) {
+            granted.extend(self.claim_together(together, ttl).await?);
+        }
+        Ok(granted)
+    }
+
+    async fn claim_together(
         &self,
         claimants: &[Claimant],
         ttl: Duration,
@@ -142,9 +161,13 @@ impl Ledger {
             }
             let (mut txs, mut planned) = (Vec::new(), Vec::new());
             for (item, renewal) in open.iter().zip(self.plan_renewals(agent, &open, ttl).await?) {
-                if let Some((tx, standing)) = renewal {
-                    txs.push(tx);
-                    planned.push((*item, standing));
+                match (renewal, answers.get_mut(item.0)) {
+                    (Renewal::Commit(tx, standing), _) => {
+                        txs.push(*tx);
+                        planned.push((*item, standing));
+                    }
+                    (Renewal::Unreadable, Some(answer)) => *answer = Renewed::Live,
+                    (Renewal::Lost | Renewal::Unreadable, _) => {}
                 }
             }
             let mut changed = Vec::new();
@@ -175,18 +198,43 @@ impl Ledger {
         agent: &AgentId,
         items: &[(usize, &RenewItem)],
         ttl: Duration,
-    ) -> Result<Vec<Option<(nexus::Transaction, Renewed)>>, LedgerError> {
+    ) -> Result<Vec<Renewal>, LedgerError> {
         let now = self.now().await?;
         let ulids: Vec<String> = items.iter().map(|(_, item)| item.job.ulid().to_owned()).collect();
+        let deadlines = self.deadlines(agent, &ulids).await?;
         let mut renewals = Vec::with_capacity(items.len());
-        for ((_, item), found) in items.iter().zip(self.load_all(&ulids).await?) {
-            let renewal = found.transpose()?.and_then(|before| {
-                let tx = plan::renew(self.tx_id(), &before, agent, item.attempt, (now, ttl))?;
-                Some((tx, standing(before.job())))
-            });
-            renewals.push(renewal);
+        for (((_, item), found), deadline) in items.iter().zip(self.load_all(&ulids).await?).zip(deadlines) {
+            let planned = match (found, deadline) {
+                (Some(Ok(before)), Some(deadline)) => {
+                    let lease = Lease {
+                        agent,
+                        attempt: item.attempt,
+                        deadline,
+                    };
+                    plan::renew(self.tx_id(), &before, &lease, (now, ttl)).map_or(Renewal::Lost, |tx| {
+                        Renewal::Commit(Box::new(tx), standing(before.job()))
+                    })
+                }
+                // What cannot be read is not lost: a newer coordinator may be able to, and its agent asks that one, too.
+                (Some(Err(error)), Some(_)) => {
+                    tracing::error!(job = %item.job, %error, "a lease cannot be renewed");
+                    Renewal::Unreadable
+                }
+                (None, _) | (_, None) => Renewal::Lost,
+            };
+            renewals.push(planned);
         }
         Ok(renewals)
+    }
+
+    /// Where the leases of an agent stand.
+    async fn deadlines(&self, agent: &AgentId, ulids: &[String]) -> Result<Vec<Option<Score>>, LedgerError> {
+        let mut deadlines = Vec::with_capacity(ulids.len());
+        for part in ulids.chunks(nexus::limits::FETCH_MAX) {
+            let scores = self.nexus.scores(&self.space, &leases_set(agent), part).await?;
+            deadlines.extend(scores);
+        }
+        Ok(deadlines)
     }
 
     /// All live leases of an agent, with their specs, except those that `listed` names.
@@ -211,20 +259,48 @@ impl Ledger {
             .collect();
         let mut leases = Vec::new();
         for (ulid, found) in ulids.iter().zip(self.load_all(&ulids).await?) {
-            let Some(stored) = found.transpose()? else {
-                continue;
+            let stored = match found {
+                None => continue,
+                Some(Ok(stored)) => stored,
+                Some(Err(error)) => {
+                    tracing::error!(job = %ulid, %error, "a lease cannot be read");
+                    continue;
+                }
             };
             let held = matches!(&stored.job().state, State::Running(running) if running.agent.id == *agent);
             let spec = self.fetch_one(&keys::spec(ulid)).await?.filter(|_| held);
-            if let Some(spec) = spec {
-                leases.push(Granted {
-                    spec: JobSpec::from_canonical(&spec.bytes)?,
+            let Some(spec) = spec else { continue };
+            match JobSpec::from_canonical(&spec.bytes) {
+                Ok(spec) => leases.push(Granted {
+                    spec,
                     job: stored.record.job,
-                });
+                }),
+                Err(error) => tracing::error!(job = %ulid, %error, "the spec of a lease cannot be read"),
             }
         }
         Ok(leases)
     }
+}
+
+/// Splits claimants, in their order, so that each part is one take that the nexus accepts.
+fn within_one_take(claimants: &[Claimant]) -> impl Iterator<Item = &[Claimant]> {
+    let mut rest = claimants;
+    std::iter::from_fn(move || {
+        let mut members = 0_usize;
+        let fits = |claimant: &&Claimant| {
+            members = members.saturating_add(claimant.demand.n);
+            members <= nexus::limits::TAKE_MEMBERS_MAX
+        };
+        let n = rest
+            .iter()
+            .take(nexus::limits::DEMANDS_MAX)
+            .take_while(fits)
+            .count();
+        // One that asks for too much alone is served as far as one take goes.
+        let (part, left) = rest.split_at(n.max(1).min(rest.len()));
+        rest = left;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 fn standing(job: &Job) -> Renewed {

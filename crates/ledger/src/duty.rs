@@ -9,7 +9,7 @@ use domain::entity::FOLLOWUPS;
 use domain::job::{AGENT_LEASES_FAMILY, TIMERS, apply, group_set, waiting_set};
 use domain::plan::ReapPlan;
 use domain::{Followup, GroupName, JobEvent, Timestamp};
-use nexus::{Ascending, Class, Discard, Durability, Guard, Move, Outcome, Score, Transaction};
+use nexus::{Ascending, Class, Discard, Durability, Guard, Move, Score, Transaction};
 
 use crate::error::LedgerError;
 use crate::keys;
@@ -105,7 +105,14 @@ impl Ledger {
                 let Some((step, guards)) = plan::reap(&before, &overdue, now) else {
                     continue;
                 };
-                let mut tx = self.change(&before, step, now).await?;
+                let mut tx = match self.change(&before, step, now).await {
+                    Ok(tx) => tx,
+                    Err(LedgerError::Undecodable(error)) => {
+                        tracing::error!(job = %ulid, %error, "an overdue lease cannot be taken");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 tx.guards.extend(guards);
                 taken += usize::from(self.commit_one(tx, Durability::Disk).await?);
             }
@@ -125,11 +132,7 @@ impl Ledger {
                 Err(error) => tracing::error!(job = %ulid, %error, "a held job cannot be read"),
             }
         }
-        let outcomes = self.commit(txs, Durability::Process).await?;
-        Ok(outcomes
-            .iter()
-            .filter(|outcome| **outcome == Outcome::Applied)
-            .count())
+        self.commit_counted(txs, Durability::Process).await
     }
 
     /// Makes jobs claimable whose time has come. Returns how many.
@@ -153,11 +156,7 @@ impl Ledger {
                 txs.push(self.change(&before, step, now).await?);
             }
         }
-        let outcomes = self.commit(txs, Durability::Disk).await?;
-        Ok(outcomes
-            .iter()
-            .filter(|outcome| **outcome == Outcome::Applied)
-            .count())
+        self.commit_counted(txs, Durability::Disk).await
     }
 
     /// Does what must follow. Returns how many jobs were admitted to their groups.
@@ -202,7 +201,13 @@ impl Ledger {
             .collect();
         let mut admitted = 0;
         for found in self.load_all(&ulids).await?.into_iter().flatten() {
-            let before = found?;
+            let before = match found {
+                Ok(before) => before,
+                Err(error) => {
+                    tracing::error!(%group, %error, "a job that waits for its group cannot be read");
+                    continue;
+                }
+            };
             let limit = before
                 .job()
                 .group
@@ -252,8 +257,14 @@ impl Ledger {
             .await?;
         let txs: Vec<Transaction> = old
             .into_iter()
-            .map(|(_, key)| {
+            .map(|(score, key)| {
                 let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+                // Somebody may have forgotten the key already, and somebody else may use it anew.
+                tx.guards.push(Guard::Member(
+                    keys::IDEMPOTENCY.to_owned(),
+                    key.clone(),
+                    Some(score),
+                ));
                 tx.moves.push(Move {
                     set: keys::IDEMPOTENCY.to_owned(),
                     member: key.clone(),
@@ -263,7 +274,7 @@ impl Ledger {
                 tx
             })
             .collect();
-        Ok(self.commit(txs, Durability::Process).await?.len())
+        self.commit_counted(txs, Durability::Process).await
     }
 
     /// The first members of a set whose score is not after `now`.

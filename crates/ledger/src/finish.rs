@@ -64,7 +64,7 @@ impl Ledger {
     /// Records ended runs together: one commit, one sync to the disk. One answer for each.
     pub async fn finish(&self, items: &[FinishItem]) -> Vec<Result<(), FinishRefused>> {
         let mut answers: Vec<Option<Result<(), FinishRefused>>> = items.iter().map(|_| None).collect();
-        for _ in 0..TRIES_MAX {
+        for tries in 0..TRIES_MAX {
             let open: Vec<usize> = answers
                 .iter()
                 .enumerate()
@@ -74,8 +74,7 @@ impl Ledger {
             if open.is_empty() {
                 break;
             }
-            if let Err(error) = self.finish_once(items, &open, &mut answers).await {
-                // The commit as a whole is in doubt. Ask again one by one only to give each its own error.
+            if let Err(error) = self.finish_once(items, &open, &mut answers, tries).await {
                 let why = error.to_string();
                 tracing::warn!(%why, "finishes could not be committed");
                 fail_all(&mut answers, &open, error);
@@ -97,6 +96,7 @@ impl Ledger {
         items: &[FinishItem],
         open: &[usize],
         answers: &mut [Option<Result<(), FinishRefused>>],
+        tries: usize,
     ) -> Result<(), LedgerError> {
         let now = self.now().await?;
         let chosen: Vec<(usize, &FinishItem)> = open
@@ -112,7 +112,7 @@ impl Ledger {
             let planned = match found {
                 None => Err(FinishRefused::Unknown(item.job.clone())),
                 Some(Err(error)) => Err(error.into()),
-                Some(Ok(before)) => self.plan_finish(&before, item, now).await,
+                Some(Ok(before)) => self.plan_finish(&before, item, now, tries).await,
             };
             let answer = match planned {
                 Ok(Planned::Commit(tx)) => {
@@ -141,6 +141,7 @@ impl Ledger {
         before: &StoredJob,
         item: &FinishItem,
         now: Timestamp,
+        tries: usize,
     ) -> Result<Planned, FinishRefused> {
         let event = JobEvent::Finished {
             attempt: item.attempt,
@@ -150,7 +151,7 @@ impl Ledger {
             return Ok(Planned::Done);
         };
         let mut tx = self.change(before, *step, now).await?;
-        self.complete_log(&mut tx, item).await?;
+        self.complete_log(&mut tx, item, tries).await?;
         if !item.artifacts.is_empty() {
             let manifest = ArtifactsRecord {
                 files: item.artifacts.clone(),
@@ -164,7 +165,12 @@ impl Ledger {
     }
 
     /// Makes sure that the log is stored to the stated byte, once this transaction is applied.
-    async fn complete_log(&self, tx: &mut Transaction, item: &FinishItem) -> Result<(), FinishRefused> {
+    async fn complete_log(
+        &self,
+        tx: &mut Transaction,
+        item: &FinishItem,
+        tries: usize,
+    ) -> Result<(), FinishRefused> {
         let Some(evidence) = &item.report.evidence else {
             return Ok(());
         };
@@ -172,31 +178,44 @@ impl Ledger {
             if bytes.len() as u64 != evidence.log_bytes || Digest::of(bytes) != evidence.log_digest {
                 return Err(FinishRefused::LogMismatch);
             }
-            let log = keys::log(&item.job, item.attempt);
-            tx.guards
-                .push(Guard::Record(keys::log_record(&item.job, item.attempt), None));
-            tx.guards.push(Guard::LogLen(log.clone(), 0));
-            tx.appends.push(Append {
-                log,
-                thread: None,
-                bytes: bytes.clone(),
-            });
-            tx.hints.push(keys::log_hint(item.job.ulid()));
-            return Ok(());
+            // Usually nothing was shipped before, so it is looked for only after the guards have found something.
+            let is_new = tries == 0 || self.log_status(&item.job, item.attempt).await?.version.is_none();
+            if is_new {
+                append_whole_log(tx, item, bytes);
+                return Ok(());
+            }
         }
         if evidence.log_bytes == 0 {
             return Ok(());
         }
-        let stored = self.log_status(&item.job, item.attempt).await?.record.stored();
-        if stored == evidence.log_bytes {
-            Ok(())
-        } else {
-            Err(FinishRefused::LogIncomplete {
-                stored,
-                stated: evidence.log_bytes,
-            })
+        let status = self.log_status(&item.job, item.attempt).await?;
+        let stored = status.record.stored();
+        if stored != evidence.log_bytes {
+            let stated = evidence.log_bytes;
+            return Err(FinishRefused::LogIncomplete { stored, stated });
         }
+        tx.guards.push(Guard::Record(
+            keys::log_record(&item.job, item.attempt),
+            status.version,
+        ));
+        Ok(())
     }
+}
+
+/// Stores a log of which nothing was stored before.
+fn append_whole_log(tx: &mut Transaction, item: &FinishItem, bytes: &[u8]) {
+    let log = keys::log(&item.job, item.attempt);
+    tx.guards
+        .push(Guard::Record(keys::log_record(&item.job, item.attempt), None));
+    tx.guards.push(Guard::LogLen(log.clone(), 0));
+    for part in bytes.chunks(nexus::limits::ENTRY_BYTES_MAX) {
+        tx.appends.push(Append {
+            log: log.clone(),
+            thread: None,
+            bytes: part.to_vec(),
+        });
+    }
+    tx.hints.push(keys::log_hint(item.job.ulid()));
 }
 
 fn set<T>(answers: &mut [Option<T>], index: usize, answer: Option<T>) {

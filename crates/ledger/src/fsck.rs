@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::entity::FOLLOWUPS;
-use domain::job::{JOBS, TIMERS};
-use domain::{Digest, Entity as _, Place};
+use domain::job::{JOBS, State, TIMERS, Waits};
+use domain::{Digest, Entity as _, Followup, Place};
 use nexus::Dump;
 
 use crate::chain::{JournalEntry, verify_chain};
@@ -66,6 +66,7 @@ pub fn fsck(dump: &Dump) -> Vec<Finding> {
         }
     }
     check_held(&standing, &jobs, &mut findings);
+    check_groups(&standing, &jobs, &mut findings);
     check_chains(dump, &jobs, &mut findings);
     findings
 }
@@ -103,18 +104,52 @@ fn standing(dump: &Dump) -> BTreeMap<(String, String), u64> {
     entries.collect()
 }
 
-/// A held job must be there; any state is fine, for a cancel may have come while it was held.
+/// A held job must be there and claimable, or have ended: a cancel may have come while it was held.
 fn check_held(
     standing: &BTreeMap<(String, String), u64>,
     jobs: &BTreeMap<String, JobRecord>,
     findings: &mut Vec<Finding>,
 ) {
     for (set, member) in standing.keys() {
-        if set == keys::HELD && !jobs.contains_key(member) {
-            findings.push(finding(member, "is held, but there is no such job"));
+        if set == keys::HELD {
+            let state = jobs.get(member).map(|record| &record.job.state);
+            let wrong = match state {
+                None => Some("is held, but there is no such job"),
+                Some(State::Running(_)) => Some("is held, but runs"),
+                Some(State::Queued { waits }) if *waits != Waits::Nothing => Some("is held, but waits"),
+                Some(
+                    State::Queued { .. }
+                    | State::Succeeded { .. }
+                    | State::Failed { .. }
+                    | State::Cancelled { .. },
+                ) => None,
+            };
+            findings.extend(wrong.map(|wrong| finding(member, wrong)));
         }
-        if set == FOLLOWUPS && domain::Followup::of_member(member).is_none() {
+        if set == FOLLOWUPS && Followup::of_member(member).is_none() {
             findings.push(finding(member, "is no follow-up that this version knows"));
+        }
+    }
+}
+
+/// Who waits for a group needs somebody to serve it: the group's follow-up stands as long as anybody waits.
+fn check_groups(
+    standing: &BTreeMap<(String, String), u64>,
+    jobs: &BTreeMap<String, JobRecord>,
+    findings: &mut Vec<Finding>,
+) {
+    for (ulid, record) in jobs {
+        let waits = matches!(
+            record.job.state,
+            State::Queued {
+                waits: Waits::ForGroup
+            }
+        );
+        if let Some(group) = record.job.group.as_ref().filter(|_| waits) {
+            let duty = Followup::AdmitFromGroup(group.name.clone()).member();
+            if !standing.contains_key(&(FOLLOWUPS.to_owned(), duty)) {
+                findings.push(finding(ulid, "waits for its group, which nobody serves"));
+            }
         }
     }
 }

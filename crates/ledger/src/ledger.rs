@@ -200,21 +200,70 @@ impl Ledger {
         }
     }
 
-    /// Commits transactions that are independent of each other. Once more, if nobody knows whether it happened:
-    /// the transactions carry their ids, so the second time tells.
+    /// Commits transactions that are independent of each other. Returns how many were applied.
+    pub(crate) async fn commit_counted(
+        &self,
+        txs: Vec<Transaction>,
+        durability: Durability,
+    ) -> Result<usize, LedgerError> {
+        let outcomes = self.commit(txs, durability).await?;
+        let applied = outcomes.iter().filter(|outcome| **outcome == Outcome::Applied);
+        Ok(applied.count())
+    }
+
+    /// Commits transactions that are independent of each other, in as few calls as the nexus allows.
     pub(crate) async fn commit(
         &self,
         txs: Vec<Transaction>,
         durability: Durability,
     ) -> Result<Vec<Outcome>, NexusError> {
-        if txs.is_empty() {
-            return Ok(Vec::new());
+        let mut outcomes = Vec::with_capacity(txs.len());
+        for batch in batches(txs) {
+            outcomes.extend(self.commit_batch(batch, durability).await?);
         }
+        Ok(outcomes)
+    }
+
+    /// Commits a batch. Once more, if nobody knows whether it happened: the transactions carry their ids, so the
+    /// second time tells.
+    async fn commit_batch(
+        &self,
+        txs: Vec<Transaction>,
+        durability: Durability,
+    ) -> Result<Vec<Outcome>, NexusError> {
         match self.nexus.commit(&self.space, txs.clone(), durability).await {
             Err(NexusError::OutcomeUnknown(_)) => self.nexus.commit(&self.space, txs, durability).await,
             answered => answered,
         }
     }
+}
+
+/// Splits transactions, in their order, into batches that the nexus accepts.
+fn batches(txs: Vec<Transaction>) -> Vec<Vec<Transaction>> {
+    let (mut batches, mut bytes): (Vec<Vec<Transaction>>, usize) = (Vec::new(), 0);
+    for tx in txs {
+        let own = payload_bytes(&tx);
+        match batches.last_mut() {
+            Some(batch)
+                if batch.len() < nexus::limits::BATCH_TRANSACTIONS_MAX
+                    && bytes + own <= nexus::limits::BATCH_BYTES_MAX =>
+            {
+                bytes += own;
+                batch.push(tx);
+            }
+            Some(_) | None => {
+                bytes = own;
+                batches.push(vec![tx]);
+            }
+        }
+    }
+    batches
+}
+
+fn payload_bytes(tx: &Transaction) -> usize {
+    let puts: usize = tx.puts.iter().map(|(_, bytes)| bytes.len()).sum();
+    let appends: usize = tx.appends.iter().map(|append| append.bytes.len()).sum();
+    puts + appends
 }
 
 fn read(ulid: &str, record: &Record) -> Result<StoredJob, LedgerError> {

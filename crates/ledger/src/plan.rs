@@ -20,7 +20,7 @@ use crate::transaction::{StoredJob, changed};
 pub fn take(demand: &LaneDemand, held_until: Score) -> Demand {
     Demand {
         sets: demand.lanes.iter().map(Lane::set).collect(),
-        n: demand.n,
+        n: demand.n.min(nexus::limits::TAKE_MEMBERS_MAX),
         up_to: Score::MAX,
         hold: Hold {
             set: keys::HELD.to_owned(),
@@ -69,25 +69,41 @@ pub fn claim(
     Ok((tx, job))
 }
 
+/// A lease that is to be renewed, as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease<'a> {
+    /// Who holds it.
+    pub agent: &'a AgentId,
+    /// The attempt.
+    pub attempt: u32,
+    /// Where it stands.
+    pub deadline: Score,
+}
+
 /// The renewal of a lease, when it is still that agent's.
+///
+/// A deadline never goes back: a renewal that was held up on its way is refused once another one has moved it.
 pub fn renew(
     id: TxId,
     before: &StoredJob,
-    agent: &AgentId,
-    attempt: u32,
+    lease: &Lease<'_>,
     (now, ttl): (Timestamp, Duration),
 ) -> Option<Transaction> {
     let job = before.job();
-    let held = matches!(&job.state, State::Running(running) if running.agent.id == *agent);
-    if !held || job.attempt != attempt {
+    let held = matches!(&job.state, State::Running(running) if running.agent.id == *lease.agent);
+    if !held || job.attempt != lease.attempt {
         return None;
     }
+    let (set, member) = (leases_set(lease.agent), job.id.ulid().to_owned());
+    let until = Score::saturating(lease_end(job, now, ttl).as_millis());
     let mut tx = Transaction::new(id, Class::Relief);
     tx.guards.push(before.guard());
+    tx.guards
+        .push(Guard::Member(set.clone(), member.clone(), Some(lease.deadline)));
     tx.moves.push(SetMove {
-        set: leases_set(agent),
-        member: job.id.ulid().to_owned(),
-        score: Some(Score::saturating(lease_end(job, now, ttl).as_millis())),
+        set,
+        member,
+        score: Some(until.max(lease.deadline)),
     });
     Some(tx)
 }

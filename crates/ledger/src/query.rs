@@ -79,7 +79,7 @@ impl Ledger {
             .collect())
     }
 
-    /// A page of jobs, newest first, optionally of one state only.
+    /// A page of 1 to 1,024 jobs, newest first, optionally of one state only.
     ///
     /// # Errors
     /// The nexus does not answer.
@@ -89,13 +89,14 @@ impl Ledger {
         before: Option<(u64, Member)>,
         n: usize,
     ) -> Result<JobPage, LedgerError> {
+        let n = n.clamp(1, nexus::limits::PAGE_MAX);
         let mut cursor = before.map(|(score, member)| (Score::saturating(score), member));
         let (mut jobs, mut looked) = (Vec::new(), 0);
         while looked < SCAN_MAX {
             let page = Descending {
                 before: cursor.clone(),
                 down_to: None,
-                n: n.min(nexus::limits::PAGE_MAX),
+                n,
             };
             let members = self.nexus.range_back(&self.space, JOBS, page).await?;
             let ulids: Vec<String> = members.iter().map(|(_, ulid)| ulid.clone()).collect();

@@ -6,7 +6,9 @@
 
 use domain::job::accept;
 use domain::{Digest, JobId, JobSpec, Principal, Timestamp};
-use nexus::{Class, Current, Durability, Guard, Move, Outcome, Record, Score, Transaction, TxId, Version};
+use nexus::{
+    Class, Current, Durability, Guard, Move, NexusError, Outcome, Record, Score, Transaction, TxId, Version,
+};
 use ulid::Ulid;
 
 use crate::error::LedgerError;
@@ -73,45 +75,47 @@ struct KeyRecord {
 impl Ledger {
     /// Submits requests together: one commit, one sync to the disk. One answer for each request.
     pub async fn submit(&self, requests: &[Submission]) -> Vec<Result<Accepted, SubmitError>> {
-        match self.submit_together(requests).await {
-            Ok(answers) => answers,
-            // The commit failed as a whole; each request hears of it and may be repeated.
-            Err(_) if requests.len() > 1 => {
-                let mut answers = Vec::with_capacity(requests.len());
-                for request in requests {
-                    answers.push(self.submit_alone(request).await);
-                }
-                answers
-            }
-            Err(error) => vec![Err(error.into())],
-        }
-    }
-
-    async fn submit_alone(&self, request: &Submission) -> Result<Accepted, SubmitError> {
-        let mut answers = self.submit_together(std::slice::from_ref(request)).await?;
-        answers.pop().unwrap_or(Err(SubmitError::Full))
-    }
-
-    async fn submit_together(
-        &self,
-        requests: &[Submission],
-    ) -> Result<Vec<Result<Accepted, SubmitError>>, LedgerError> {
-        let now = self.now().await?;
+        let now = match self.nexus.now().await {
+            Ok(now) => Timestamp(now.0),
+            Err(error) => return requests.iter().map(|_| failed(&error)).collect(),
+        };
         let planned: Vec<Planned> = requests
             .iter()
             .map(|request| self.plan_first(request, now))
             .collect();
-        let txs = planned.iter().flat_map(|plan| plan.txs.iter().cloned()).collect();
-        let mut outcomes = self.commit(txs, Durability::Disk).await?.into_iter();
+        let outcomes = self.commit_planned(&planned).await;
         let mut answers = Vec::with_capacity(requests.len());
-        for (request, plan) in requests.iter().zip(planned) {
-            let own: Vec<Outcome> = outcomes.by_ref().take(plan.txs.len()).collect();
-            answers.push(match existing_key(request, &own) {
-                Some(found) => self.repeat(request, &found).await,
-                None => settled(plan.ids, &own, false),
+        for ((request, plan), outcomes) in requests.iter().zip(planned).zip(outcomes) {
+            answers.push(match outcomes {
+                Err(error) => failed(&error),
+                Ok(own) => match existing_key(request, &own) {
+                    Some(found) => self.repeat(request, &found).await,
+                    None => settled(plan.ids, &own, false),
+                },
             });
         }
-        Ok(answers)
+        answers
+    }
+
+    /// Commits all that was planned at once. If one request breaks a limit of the nexus, each is committed alone, so
+    /// that the others need not suffer; what was written already is known by its id.
+    async fn commit_planned(&self, planned: &[Planned]) -> Vec<Result<Vec<Outcome>, NexusError>> {
+        let txs = planned.iter().flat_map(|plan| plan.txs.iter().cloned()).collect();
+        match self.commit(txs, Durability::Disk).await {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                let own = |plan: &Planned| Ok(outcomes.by_ref().take(plan.txs.len()).collect());
+                planned.iter().map(own).collect()
+            }
+            Err(NexusError::Invalid(_)) if planned.len() > 1 => {
+                let mut alone = Vec::with_capacity(planned.len());
+                for plan in planned {
+                    alone.push(self.commit(plan.txs.clone(), Durability::Disk).await);
+                }
+                alone
+            }
+            Err(error) => planned.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
     /// Plans a request as if its key had never been used.
@@ -228,10 +232,19 @@ fn existing_key(request: &Submission, outcomes: &[Outcome]) -> Option<Record> {
     }
 }
 
+fn failed(error: &NexusError) -> Result<Accepted, SubmitError> {
+    Err(LedgerError::from(error.clone()).into())
+}
+
 fn settled(ids: Vec<JobId>, outcomes: &[Outcome], replayed: bool) -> Result<Accepted, SubmitError> {
     if outcomes.contains(&Outcome::Full) {
         return Err(SubmitError::Full);
     }
-    // A refusal can only mean that the job is there: its id belongs to this request alone.
-    Ok(Accepted { ids, replayed })
+    // Refused by the first guard, the job is there already: its id belongs to this request alone. Refused by the
+    // guard on the key, the key was forgotten meanwhile and the job was not made.
+    let unmade = |outcome: &&Outcome| matches!(outcome, Outcome::Refused { guard, .. } if *guard > 0);
+    match (outcomes.iter().find(unmade), ids.first()) {
+        (Some(_), Some(job)) => Err(LedgerError::Contended { job: job.clone() }.into()),
+        (Some(_) | None, _) => Ok(Accepted { ids, replayed }),
+    }
 }

@@ -5,7 +5,11 @@
 //! `spawn_rate` of the executor.
 
 #[path = "../tests/agent/coordinator.rs"]
-#[expect(dead_code, reason = "the rate needs only a part of it")]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the rate needs only a part of it; a test may stop at a surprise"
+)]
 mod coordinator;
 
 use std::env;
@@ -32,9 +36,15 @@ async fn serve(n_jobs: usize) {
     for _ in 0..n_jobs {
         coordinator.submit(JobSpec::command(["/bin/true"]));
     }
-    coordinator.until("all jobs", |state| (state.finishes.len() >= n_jobs).then_some(())).await;
+    coordinator
+        .until("all jobs", |state| (state.finishes.len() >= n_jobs).then_some(()))
+        .await;
     let state = coordinator.state();
-    println!("{} finish requests, {} claims", state.finish_requests, state.claims.len());
+    println!(
+        "{} finish requests, {} claims",
+        state.finish_requests,
+        state.claims.len()
+    );
 }
 
 async fn run(port: usize, slots: usize, n_jobs: usize) {
@@ -44,7 +54,9 @@ async fn run(port: usize, slots: usize, n_jobs: usize) {
     );
     let before = cpu();
     let started = Instant::now();
-    let mut agent = agent_tree::start(&Config::from_toml(&config).expect("a configuration")).await.expect("an agent");
+    let mut agent = agent_tree::start(&Config::from_toml(&config).expect("a configuration"))
+        .await
+        .expect("an agent");
     let mut held = agent.station().table.watch_held();
     let mut most = 0;
     // The agent has had its jobs when it holds nothing for a while.
@@ -66,7 +78,15 @@ async fn run(port: usize, slots: usize, n_jobs: usize) {
 /// The processor time of this process.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("the own statistics");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("ticks")).sum();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|field| field.parse::<u64>().expect("ticks"))
+        .sum();
     Duration::from_millis(ticks * 10)
 }

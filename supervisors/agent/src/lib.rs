@@ -18,11 +18,20 @@ use supervision::{ChildSpec, Dynamic, DynamicSpec, Intensity, Restart, Strategy,
 pub use self::running::{Running, StartError, start, start_with};
 
 /// An actor of the agent fails for a bug; more than this many in so short a time will not go away by themselves.
-const AGENT: Intensity = Intensity { max: 20, within: Duration::from_secs(10) };
+const AGENT: Intensity = Intensity {
+    max: 20,
+    within: Duration::from_secs(10),
+};
 /// Slots are never restarted by their supervisor, so any number would do.
-const RUNS: Intensity = Intensity { max: 1, within: Duration::from_secs(1) };
+const RUNS: Intensity = Intensity {
+    max: 1,
+    within: Duration::from_secs(1),
+};
 /// What fails more often than this at one run is left to the marshal, which has more patience.
-const SLOT: Intensity = Intensity { max: 3, within: Duration::from_secs(5) };
+const SLOT: Intensity = Intensity {
+    max: 3,
+    within: Duration::from_secs(5),
+};
 
 /// The whole tree of one agent.
 pub fn tree(station: &Arc<Station>) -> TreeSpec {

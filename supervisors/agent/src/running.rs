@@ -10,6 +10,7 @@ use std::time::Duration;
 use agent::{Config, OpenError, Station, Stop};
 use executor::{Executor, ProcessExecutor, Spawner};
 use supervision::{Directory, Exit, Tree};
+use tokio::time::timeout;
 
 use crate::tree;
 
@@ -90,11 +91,19 @@ impl Running {
         }
     }
 
-    /// Stops all actors, after [`Running::wait`]. What still runs is killed; the next process reports it.
+    /// Stops all actors, after [`Running::wait`], and waits until the data directory is free for another agent. What
+    /// still runs is killed; the next process reports it.
     pub async fn close(self) {
-        let left = self.tree.stop(TREE_STOP).await;
-        for path in left {
+        let Self { station, tree } = self;
+        for path in tree.stop(TREE_STOP).await {
             tracing::error!(%path, "an actor does not end");
+        }
+        let mut connection = station.connection.subscribe();
+        drop(station);
+        // The sender goes with the station, when the last of the actors' parts has let go of it.
+        let gone = async { while connection.changed().await.is_ok() {} };
+        if timeout(TREE_STOP, gone).await.is_err() {
+            tracing::error!("something of the agent does not end");
         }
     }
 }

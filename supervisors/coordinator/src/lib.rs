@@ -23,12 +23,18 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 /// The tree of one coordinator.
 pub fn tree(coordinator: &Arc<Coordinator>, listener: Arc<TcpListener>) -> TreeSpec {
-    TreeSpec::new(Strategy::OneForOne, Intensity { max: RESTARTS_MAX, within: WITHIN })
-        .child(children::pulse(coordinator))
-        .child(children::intake(coordinator))
-        .child(children::dispatch(coordinator))
-        .child(children::reaper(coordinator))
-        .child(children::timekeeper(coordinator))
-        .child(children::followups(coordinator))
-        .child(children::edge(coordinator, listener))
+    TreeSpec::new(
+        Strategy::OneForOne,
+        Intensity {
+            max: RESTARTS_MAX,
+            within: WITHIN,
+        },
+    )
+    .child(children::pulse(coordinator))
+    .child(children::intake(coordinator))
+    .child(children::dispatch(coordinator))
+    .child(children::reaper(coordinator))
+    .child(children::timekeeper(coordinator))
+    .child(children::followups(coordinator))
+    .child(children::edge(coordinator, listener))
 }

@@ -110,12 +110,19 @@ pub struct Running {
 /// # Errors
 /// The first of them that fails; what was opened before is closed.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let Config { nexus: url, listen, data, coordinator: settings } = config;
+    let Config {
+        nexus: url,
+        listen,
+        data,
+        coordinator: settings,
+    } = config;
     make_private(&data)?;
     let tokens = Tokens::open(&data)?;
     let nexus = open_nexus(&url)?;
     let fresh = random_bytes()?;
-    let key = ledger::system::lease_key(nexus.as_ref(), tx_id(), fresh).await.map_err(StartError::LeaseKey)?;
+    let key = ledger::system::lease_key(nexus.as_ref(), tx_id(), fresh)
+        .await
+        .map_err(StartError::LeaseKey)?;
     let pool = "default".parse().expect("the default pool's name is a pool name");
     let parts = Parts {
         ledger: Ledger::new(Arc::clone(&nexus), pool, Arc::new(tx_id)),
@@ -124,13 +131,21 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         seal: LeaseSeal::new(key),
         config: settings,
     };
-    let listening = |source| StartError::Listen { address: listen, source };
+    let listening = |source| StartError::Listen {
+        address: listen,
+        source,
+    };
     let listener = TcpListener::bind(listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     let coordinator = Coordinator::new(parts);
     let tree = Tree::start("coordinator", tree(&coordinator, Arc::new(listener))).await?;
     tracing::info!(%address, "the coordinator listens");
-    Ok(Running { address, tree, coordinator, nexus })
+    Ok(Running {
+        address,
+        tree,
+        coordinator,
+        nexus,
+    })
 }
 
 impl Running {
@@ -157,8 +172,14 @@ impl Running {
 /// Makes a directory that only its owner can enter.
 fn make_private(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::Data { path: path.to_owned(), source })
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| StartError::Data {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn open_nexus(url: &NexusUrl) -> Result<Arc<dyn Nexus>, StartError> {

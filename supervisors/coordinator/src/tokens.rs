@@ -63,22 +63,36 @@ impl Tokens {
 }
 
 fn open(path: &Path, prefix: &str) -> Result<String, TokensError> {
-    let io = |source| TokensError::Io { path: path.to_owned(), source };
+    let io = |source| TokensError::Io {
+        path: path.to_owned(),
+        source,
+    };
     match make(path, prefix) {
         Ok(token) => return Ok(token),
         Err(TokensError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
     if fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
-        return Err(TokensError::Exposed { path: path.to_owned() });
+        return Err(TokensError::Exposed {
+            path: path.to_owned(),
+        });
     }
     let token = fs::read_to_string(path).map_err(io)?.trim().to_owned();
-    if token.is_empty() { Err(TokensError::Empty { path: path.to_owned() }) } else { Ok(token) }
+    if token.is_empty() {
+        Err(TokensError::Empty {
+            path: path.to_owned(),
+        })
+    } else {
+        Ok(token)
+    }
 }
 
 /// Makes a token in a file that did not exist. The file appears whole: it is written under another name first.
 fn make(path: &Path, prefix: &str) -> Result<String, TokensError> {
-    let io = |source| TokensError::Io { path: path.to_owned(), source };
+    let io = |source| TokensError::Io {
+        path: path.to_owned(),
+        source,
+    };
     if path.exists() {
         return Err(io(io::ErrorKind::AlreadyExists.into()));
     }
@@ -86,8 +100,15 @@ fn make(path: &Path, prefix: &str) -> Result<String, TokensError> {
     getrandom::fill(&mut random).map_err(|_| TokensError::NoRandomness)?;
     let token = format!("{prefix}{}", hex::encode(random));
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
-    file.write_all(format!("{token}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(io)?;
+    file.write_all(format!("{token}\n").as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(io)?;
     // A link refuses an existing name, where a rename would replace another process's token.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft).map_err(io)?;
@@ -106,7 +127,10 @@ mod tests {
         let read = Tokens::open(data.path()).unwrap();
         assert_eq!((&made.admin, &made.join), (&read.admin, &read.join));
         assert_ne!(made.admin, made.join);
-        let mode = fs::metadata(data.path().join(ADMIN_TOKEN_FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(data.path().join(ADMIN_TOKEN_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -42,7 +42,10 @@ impl Api {
             .enable_all()
             .build()?;
         let client = Client::new([url], token)?;
-        Ok(Self { runtime: Arc::new(runtime), client })
+        Ok(Self {
+            runtime: Arc::new(runtime),
+            client,
+        })
     }
 
     /// Gets a view. The error is the coordinator's own.
@@ -57,7 +60,12 @@ impl Api {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn post<R: DeserializeOwned>(&self, path: &str, body: &str, options: Options) -> Result<R, ClientError> {
+    pub fn post<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &str,
+        options: Options,
+    ) -> Result<R, ClientError> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         self.runtime.block_on(self.client.post_bytes(path, body, options))
     }
@@ -68,7 +76,8 @@ impl Api {
     /// See [`ClientError`].
     pub fn put(&self, path: &str, body: &[u8]) -> Result<(), ClientError> {
         let body = Upload::bytes(Bytes::copy_from_slice(body));
-        self.runtime.block_on(self.client.put(path, body, Options::default()))
+        self.runtime
+            .block_on(self.client.put(path, body, Options::default()))
     }
 
     /// Gets the bytes at a path.
@@ -88,7 +97,9 @@ impl Api {
     /// See [`ClientError`].
     pub fn submit(&self, spec: &JobSpec) -> Result<JobId, ClientError> {
         let path = "/v1/jobs";
-        let submitted = self.runtime.block_on(self.client.post(path, spec, Options::default()));
+        let submitted = self
+            .runtime
+            .block_on(self.client.post(path, spec, Options::default()));
         submitted.map(|submitted: Submitted| submitted.id)
     }
 
@@ -97,10 +108,15 @@ impl Api {
     /// # Errors
     /// One is refused, or see [`ClientError`].
     pub fn submit_batch(&self, specs: &[JobSpec]) -> Result<Vec<JobId>> {
-        let jobs = specs.iter().map(to_raw_value).collect::<Result<Vec<Box<RawValue>>, _>>()?;
+        let jobs = specs
+            .iter()
+            .map(to_raw_value)
+            .collect::<Result<Vec<Box<RawValue>>, _>>()?;
         let batch = BatchSubmit { jobs };
         let path = "/v1/jobs/batch";
-        let reply: BatchSubmitted = self.runtime.block_on(self.client.post(path, &batch, Options::default()))?;
+        let reply: BatchSubmitted =
+            self.runtime
+                .block_on(self.client.post(path, &batch, Options::default()))?;
         let ids = reply.items.into_iter().map(|item| match item {
             BatchItem::Submitted(submitted) => Ok(submitted.id),
             BatchItem::Refused(problem) => bail!("a job of the batch was refused: {problem}"),
@@ -162,7 +178,10 @@ impl Api {
                 Err(error) if error.is_transient() => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let ended: BTreeMap<_, _> = views.into_iter().filter(|(_, view)| view.state.is_terminal()).collect();
+            let ended: BTreeMap<_, _> = views
+                .into_iter()
+                .filter(|(_, view)| view.state.is_terminal())
+                .collect();
             let asked = ids.iter().map(|id| Some((id.clone(), ended.get(id)?.clone())));
             Ok(asked.collect())
         })
@@ -221,7 +240,10 @@ impl Api {
         let found = list.into_iter().find(|artifact| artifact.path == path);
         let artifact = found.with_context(|| format!("{id} left no artifact `{path}`"))?;
         let content = self.bytes(&format!("/v1/jobs/{id}/attempts/{attempt}/artifacts/{path}"))?;
-        ensure!(Digest::of(&content) == artifact.digest, "the artifact `{path}` arrived damaged");
+        ensure!(
+            Digest::of(&content) == artifact.digest,
+            "the artifact `{path}` arrived damaged"
+        );
         Ok((artifact, content))
     }
 
@@ -240,9 +262,13 @@ impl Api {
     /// # Errors
     /// See [`ClientError`].
     pub fn cancel(&self, id: &JobId, reason: &str) -> Result<(), ClientError> {
-        let request = CancelRequest { reason: Some(reason.to_owned()) };
+        let request = CancelRequest {
+            reason: Some(reason.to_owned()),
+        };
         let path = format!("/v1/jobs/{id}/cancel");
-        let reply = self.runtime.block_on(self.client.post(&path, &request, Options::default()));
+        let reply = self
+            .runtime
+            .block_on(self.client.post(&path, &request, Options::default()));
         reply.map(|_: IgnoredAny| ())
     }
 
@@ -251,7 +277,8 @@ impl Api {
     /// # Errors
     /// See [`ClientError`].
     pub fn events(&self, id: &JobId) -> Result<Vec<EventView>, ClientError> {
-        self.get(&format!("/v1/jobs/{id}/events")).map(|list: EventList| list.items)
+        self.get(&format!("/v1/jobs/{id}/events"))
+            .map(|list: EventList| list.items)
     }
 
     /// Why a job is where it is.

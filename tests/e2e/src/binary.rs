@@ -26,7 +26,11 @@ pub fn hiveforge() -> Result<PathBuf> {
     }
     let path = directory.join("hiveforge");
     if !path.exists() {
-        let release = if directory.ends_with("release") { " --release" } else { "" };
+        let release = if directory.ends_with("release") {
+            " --release"
+        } else {
+            ""
+        };
         bail!(
             "{} is missing: build it with `cargo build{release} -p hiveforge-cli`",
             path.display()

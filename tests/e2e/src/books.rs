@@ -40,7 +40,12 @@ impl Books {
                 ends.insert(ulid.to_owned(), 0);
             }
         }
-        for entry in dump.logs.get(keys::JOURNAL).map(|log| log.entries.as_slice()).unwrap_or_default() {
+        for entry in dump
+            .logs
+            .get(keys::JOURNAL)
+            .map(|log| log.entries.as_slice())
+            .unwrap_or_default()
+        {
             let (entry, _) = JournalEntry::read(&entry.bytes)?;
             *ends.entry(entry.ulid).or_default() += usize::from(entry.state.is_terminal());
         }
@@ -58,7 +63,10 @@ impl Books {
     /// One has not, or has more than one end.
     pub fn all_ended_once(&self) -> Result<()> {
         let wrong: Vec<_> = self.ends.iter().filter(|(_, ends)| **ends != 1).collect();
-        ensure!(wrong.is_empty(), "jobs with another number of ends than one: {wrong:?}");
+        ensure!(
+            wrong.is_empty(),
+            "jobs with another number of ends than one: {wrong:?}"
+        );
         Ok(())
     }
 }

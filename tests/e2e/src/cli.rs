@@ -1,7 +1,6 @@
 //! The command line, as a person in front of a terminal has it: its own environment, and nothing of ours.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -96,16 +95,31 @@ impl Cli {
             thread::spawn(move || read_all(stdout.as_mut())),
             thread::spawn(move || read_all(stderr.as_mut())),
         ];
-        Ok(Interactive { child, readers: Some(readers) })
+        Ok(Interactive {
+            child,
+            readers: Some(readers),
+        })
     }
 
     /// The bare command: the program in its environment.
+    pub fn command(&self) -> Command {
+        self.command_under(&[])
+    }
+
+    /// The same as the last arguments of another program, e.g. of a tracer.
     #[expect(
         clippy::disallowed_methods,
         reason = "the rule is for agents; nothing here is large or fast"
     )]
-    pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+    pub fn command_under(&self, wrapper: &[&str]) -> Command {
+        let mut command = match wrapper.split_first() {
+            None => Command::new(&self.binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+        };
         command
             .current_dir(&self.home)
             .env_clear()
@@ -143,7 +157,11 @@ impl Interactive {
         let joined = |reader: JoinHandle<std::io::Result<Vec<u8>>>| -> Result<Vec<u8>> {
             Ok(reader.join().ok().context("a reader panicked")??)
         };
-        Ok(Finished { code: status.code(), stdout: joined(stdout)?, stderr: joined(stderr)? })
+        Ok(Finished {
+            code: status.code(),
+            stdout: joined(stdout)?,
+            stderr: joined(stderr)?,
+        })
     }
 }
 

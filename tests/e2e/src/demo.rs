@@ -23,17 +23,31 @@ use self::page::{part, say};
 /// Something went otherwise than HiveForge promises; the system's logs stay, and where is printed.
 pub fn run() -> Result<()> {
     let began_at = Instant::now();
-    let mut system = part("Starting: a coordinator, an agent and an embedded store in one process", || {
-        let mut system = System::start(Kind::Up, &[])?;
-        say(&format!("hiveforge up  (process {}, {})", system.coordinator()?.pid(), system.url()));
-        Ok(system)
+    let mut system = part(
+        "Starting: a coordinator, an agent and an embedded store in one process",
+        || {
+            let mut system = System::start(Kind::Up, &[])?;
+            say(&format!(
+                "hiveforge up  (process {}, {})",
+                system.coordinator()?.pid(),
+                system.url()
+            ));
+            Ok(system)
+        },
+    )?;
+    part(
+        "A. A real build: a C program in several files is compiled and tested",
+        || build::run(&system),
+    )?;
+    part("B. A parameter study: 200 simulations in one batch", || {
+        study::run(&system)
     })?;
-    part("A. A real build: a C program in several files is compiled and tested", || {
-        build::run(&system)
+    part("C. Jobs that do not succeed, each with its cause", || {
+        endings::run(&system)
     })?;
-    part("B. A parameter study: 200 simulations in one batch", || study::run(&system))?;
-    part("C. Jobs that do not succeed, each with its cause", || endings::run(&system))?;
-    part("D. An agent is killed in the middle of a job", || death::run(&mut system))?;
+    part("D. An agent is killed in the middle of a job", || {
+        death::run(&mut system)
+    })?;
     part("Stopping, and checking the books", || {
         let books = system.finish()?;
         books.all_ended_once()?;

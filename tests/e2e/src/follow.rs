@@ -11,7 +11,9 @@ use protocol::jobs::LogEvent;
 /// # Errors
 /// The stream breaks off before that.
 pub(crate) async fn follow(client: &Client, path: &str, mut seen: impl FnMut(Stream, &[u8])) -> Result<()> {
-    let response = client.stream(path, "text/event-stream", Options::default()).await?;
+    let response = client
+        .stream(path, "text/event-stream", Options::default())
+        .await?;
     let mut body = response.into_body();
     let mut text = String::new();
     while let Some(frame) = body.frame().await {

@@ -44,7 +44,9 @@ pub fn of_attempt(job: &JobId, attempt: u32) -> Result<Vec<Found>> {
 pub fn within(directory: &Path) -> Result<Vec<Found>> {
     let home = format!("HOME={}/", directory.display());
     find(|variables| {
-        variables.iter().any(|variable| variable.starts_with("HIVEFORGE_JOB_ID="))
+        variables
+            .iter()
+            .any(|variable| variable.starts_with("HIVEFORGE_JOB_ID="))
             && variables.iter().any(|variable| variable.starts_with(&home))
     })
 }
@@ -72,5 +74,7 @@ fn find(is_it: impl Fn(&[String]) -> bool) -> Result<Vec<Found>> {
 fn fields(file: &str) -> Vec<String> {
     let bytes = fs::read(file).unwrap_or_default();
     let fields = bytes.split(|&byte| byte == 0).filter(|field| !field.is_empty());
-    fields.map(|field| String::from_utf8_lossy(field).into_owned()).collect()
+    fields
+        .map(|field| String::from_utf8_lossy(field).into_owned())
+        .collect()
 }

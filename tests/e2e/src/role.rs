@@ -86,7 +86,11 @@ impl Role {
     /// # Errors
     /// It has not after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let what = format!("the end of process {}, which logs to {}", self.pid(), self.log.display());
+        let what = format!(
+            "the end of process {}, which logs to {}",
+            self.pid(),
+            self.log.display()
+        );
         within_limit(&what, limit, || self.ended())
     }
 }

@@ -40,9 +40,7 @@ pub struct System {
     /// How the command line is used with it. Shared by value.
     pub cli: Cli,
     directory: TempDir,
-    data: PathBuf,
-    kind: Kind,
-    options: Vec<String>,
+    recipe: Recipe,
     coordinator: Option<Role>,
     agents: BTreeMap<String, Role>,
     address: SocketAddr,
@@ -62,25 +60,29 @@ impl System {
         Self::start_in(kind, options, directory, data)
     }
 
-    /// The same, with a data directory that is there already, somewhere beneath the system's own directory.
+    /// The same with another data directory, which need not be in the system's own.
     ///
     /// # Errors
     /// It does not start.
     pub fn start_in(kind: Kind, options: &[&str], directory: TempDir, data: PathBuf) -> Result<Self> {
-        let cli = Cli::new(&hiveforge()?, &data, directory.path())
+        let mut cli = Cli::new(&hiveforge()?, &data, directory.path())
             .with("HIVEFORGE_LOG", "info,agent=debug,hiveforge_agent=debug");
-        let options = options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let recipe = Recipe { kind, data, options };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let role = start_coordinator(&cli, kind, &options, any, &data, &directory.path().join("coordinator-1.log"))?;
+        let role = recipe.start(&cli, any, directory.path().join("coordinator-1.log"))?;
         let address = listening_at(&role)?;
-        let token = fs::read_to_string(data.join("admin.token")).context("read the admin token")?;
-        let api = Api::new(&format!("http://{address}"), token.trim())?;
+        let token = fs::read_to_string(recipe.data.join("admin.token")).context("read the admin token")?;
+        let url = format!("http://{address}");
+        let api = Api::new(&url, token.trim())?;
+        if kind == Kind::Coordinator {
+            // Only `up` writes down where it is.
+            cli = cli.with("HIVEFORGE_URL", &url);
+        }
         let system = Self {
             cli,
             directory,
-            data,
-            kind,
-            options,
+            recipe,
             coordinator: Some(role),
             agents: BTreeMap::new(),
             address,
@@ -94,7 +96,7 @@ impl System {
 
     fn until_ready(&self) -> Result<()> {
         eventually("the coordinator is ready", || Ok(self.api.bytes("/readyz").ok()))?;
-        if self.kind == Kind::Up {
+        if self.recipe.kind == Kind::Up {
             self.until_agents(1)?;
         }
         Ok(())
@@ -129,7 +131,7 @@ impl System {
 
     /// The data directory of the coordinator.
     pub fn data(&self) -> &Path {
-        &self.data
+        &self.recipe.data
     }
 
     /// The role that has the coordinator in it.
@@ -145,7 +147,10 @@ impl System {
     /// # Errors
     /// It had ended already.
     pub fn kill_coordinator(&mut self) -> Result<()> {
-        self.coordinator.take().context("the coordinator was killed before")?.kill()
+        self.coordinator
+            .take()
+            .context("the coordinator was killed before")?
+            .kill()
     }
 
     /// Starts the killed or ended role again: the same data, the same address.
@@ -156,26 +161,41 @@ impl System {
         self.coordinator = None;
         self.starts += 1;
         let log = self.directory().join(format!("coordinator-{}.log", self.starts));
-        let role = start_coordinator(&self.cli, self.kind, &self.options, self.address, &self.data, &log)?;
+        let role = self.recipe.start(&self.cli, self.address, log)?;
         listening_at(&role)?;
         self.coordinator = Some(role);
         self.until_ready()
     }
 
-    /// Starts an agent that is called `name`, with further options, on a data directory of its own, and returns at once.
-    /// An agent of that name that was killed or has ended gives its directory to the new one.
+    /// Starts an agent with further options on a data directory of its own, and returns at once. `name` is what it is
+    /// called here, and everywhere unless the options say otherwise. One that was killed or has ended leaves its
+    /// directory to the next of its name.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start_agent(&mut self, name: &str, options: &[&str]) -> Result<()> {
+        self.start_agent_under(&[], name, options)
+    }
+
+    /// The same under another program, e.g. a tracer.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_agent_under(&mut self, wrapper: &[&str], name: &str, options: &[&str]) -> Result<()> {
         self.starts += 1;
         let log = self.directory().join(format!("agent-{name}-{}.log", self.starts));
-        let mut command = self.cli.command();
+        let mut command = self.cli.command_under(wrapper);
+        let shown_name: &[&str] = if options.contains(&"--name") {
+            &[]
+        } else {
+            &["--name", name]
+        };
         command
-            .args(["agent", "--name", name, "--coordinator", &self.url(), "--join-token-file"])
-            .arg(self.data.join("join.token"))
+            .args(["agent", "--coordinator", &self.url(), "--join-token-file"])
+            .arg(self.recipe.data.join("join.token"))
             .arg("--data")
             .arg(self.agent_data(name))
+            .args(shown_name)
             .args(options);
         self.agents.insert(name.to_owned(), Role::start(command, log)?);
         Ok(())
@@ -186,7 +206,9 @@ impl System {
     /// # Errors
     /// There is none of this name.
     pub fn agent(&mut self, name: &str) -> Result<&mut Role> {
-        self.agents.get_mut(name).with_context(|| format!("no agent `{name}` was started"))
+        self.agents
+            .get_mut(name)
+            .with_context(|| format!("no agent `{name}` was started"))
     }
 
     /// Kills an agent.
@@ -195,7 +217,9 @@ impl System {
     /// There is none of this name, or it had ended.
     pub fn kill_agent(&mut self, name: &str) -> Result<()> {
         let agent = self.agents.remove(name);
-        agent.with_context(|| format!("no agent `{name}` was started"))?.kill()
+        agent
+            .with_context(|| format!("no agent `{name}` was started"))?
+            .kill()
     }
 
     /// The data directory of an agent.
@@ -208,7 +232,11 @@ impl System {
     /// # Errors
     /// They cannot be listed.
     pub fn work_dirs(&self, name: &str) -> Result<Vec<String>> {
-        let data = if name == "local" { self.data.clone() } else { self.agent_data(name) };
+        let data = if name == "local" {
+            self.recipe.data.clone()
+        } else {
+            self.agent_data(name)
+        };
         entries(&data.join("agent/work"))
     }
 
@@ -229,8 +257,8 @@ impl System {
             role.signal(Signal::TERM).ok();
             ends_well("the coordinator", &mut role)?;
         }
-        if self.kind == Kind::Up {
-            nothing_left(&self.data)?;
+        if self.recipe.kind == Kind::Up {
+            nothing_left(&self.recipe.data)?;
         }
         let left = processes::within(self.directory())?;
         ensure!(left.is_empty(), "processes of jobs are left over: {left:?}");
@@ -244,7 +272,7 @@ impl System {
     /// # Errors
     /// They are wrong.
     pub fn books(&self) -> Result<Books> {
-        Books::check(&self.data.join("nexus.db"))
+        Books::check(&self.recipe.data.join("nexus.db"))
     }
 }
 
@@ -252,29 +280,39 @@ impl Drop for System {
     fn drop(&mut self) {
         if !self.is_finished {
             self.directory.disable_cleanup(true);
-            eprintln!("the logs and files of this system stay in {}", self.directory().display());
+            eprintln!(
+                "the logs and files of this system stay in {}",
+                self.directory().display()
+            );
         }
     }
 }
 
-fn start_coordinator(
-    cli: &Cli,
+/// How the role that has the coordinator in it is started, each time.
+#[derive(Debug)]
+struct Recipe {
     kind: Kind,
-    options: &[String],
-    listen: SocketAddr,
-    data: &Path,
-    log: &Path,
-) -> Result<Role> {
-    let mut command = cli.command();
-    match kind {
-        Kind::Up => command.arg("up"),
-        Kind::Coordinator => {
-            let nexus = format!("sqlite:{}", data.join("nexus.db").display());
-            command.args(["coordinator", "--nexus", &nexus])
-        }
-    };
-    command.arg("--data").arg(data).args(["--listen", &listen.to_string()]).args(options);
-    Role::start(command, log.to_owned())
+    data: PathBuf,
+    options: Vec<String>,
+}
+
+impl Recipe {
+    fn start(&self, cli: &Cli, listen: SocketAddr, log: PathBuf) -> Result<Role> {
+        let mut command = cli.command();
+        match self.kind {
+            Kind::Up => command.arg("up"),
+            Kind::Coordinator => {
+                let nexus = format!("sqlite:{}", self.data.join("nexus.db").display());
+                command.args(["coordinator", "--nexus", &nexus])
+            }
+        };
+        command
+            .arg("--data")
+            .arg(&self.data)
+            .args(["--listen", &listen.to_string()])
+            .args(&self.options);
+        Role::start(command, log)
+    }
 }
 
 /// Reads from the log of a role where it listens.
@@ -282,7 +320,9 @@ fn listening_at(role: &Role) -> Result<SocketAddr> {
     eventually("a role listens", || {
         let log = role.log()?;
         let line = log.lines().find(|line| line.contains(LISTENS));
-        let address = line.and_then(|line| line.rsplit_once("address=")).map(|(_, address)| address.trim());
+        let address = line
+            .and_then(|line| line.rsplit_once("address="))
+            .map(|(_, address)| address.trim());
         if let Some(address) = address {
             return Ok(Some(address.parse()?));
         }
@@ -303,12 +343,18 @@ fn ends_well(what: &str, role: &mut Role) -> Result<()> {
 fn nothing_left(data: &Path) -> Result<()> {
     for part in ["work", "spool", "runs"] {
         let left = entries(&data.join("agent").join(part))?;
-        ensure!(left.is_empty(), "{} is not empty: {left:?}", data.join("agent").join(part).display());
+        ensure!(
+            left.is_empty(),
+            "{} is not empty: {left:?}",
+            data.join("agent").join(part).display()
+        );
     }
     Ok(())
 }
 
 fn entries(directory: &Path) -> Result<Vec<String>> {
     let listed = fs::read_dir(directory).with_context(|| format!("list {}", directory.display()))?;
-    listed.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    listed
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use domain::Resources;
 use domain::job::GiveBack;
 use domain::plan::AHEAD_MAX;
-use domain::Resources;
 use protocol::leases::{AheadWish, Held, Lease};
 
 use super::phase::{Entry, Halt, Phase};
@@ -47,7 +47,11 @@ impl RunTable {
         }
         let slots = state.open();
         state.reserved += slots;
-        (slots > 0).then(|| Room { table: Arc::clone(self), slots, ahead: None })
+        (slots > 0).then(|| Room {
+            table: Arc::clone(self),
+            slots,
+            ahead: None,
+        })
     }
 
     /// Reserves the open slots, and leases ahead of them, for a claim that travels with a report.
@@ -59,7 +63,11 @@ impl RunTable {
         let (slots, ahead) = (state.open(), self.wish(&state));
         state.reserved += slots;
         state.reserved_ahead += ahead.as_ref().map_or(0, |wish| wish.n);
-        (slots > 0 || ahead.is_some()).then(|| Room { table: Arc::clone(self), slots, ahead })
+        (slots > 0 || ahead.is_some()).then(|| Room {
+            table: Arc::clone(self),
+            slots,
+            ahead,
+        })
     }
 
     /// All leases that this process holds, for a claim to list.
@@ -71,7 +79,9 @@ impl RunTable {
     pub fn free(&self) -> Resources {
         let state = self.lock();
         let held = state.entries.values().filter(|entry| !entry.is_over());
-        held.fold(self.shape.capacity, |free, entry| free.minus(entry.run.lane.resources()))
+        held.fold(self.shape.capacity, |free, entry| {
+            free.minus(entry.run.lane.resources())
+        })
     }
 
     /// Takes in the leases of a reply to a request that was sent at `sent_at`. Returns how many are new.
@@ -79,7 +89,10 @@ impl RunTable {
         let mut state = self.lock();
         let mut n_new = 0;
         for lease in leases {
-            let held = Held { job: lease.job.clone(), attempt: lease.attempt };
+            let held = Held {
+                job: lease.job.clone(),
+                attempt: lease.attempt,
+            };
             if let Some(known) = state.entries.get_mut(&held) {
                 if lease.cancel {
                     known.want(Halt::Cancel);
@@ -108,7 +121,7 @@ impl RunTable {
             entry.halt = cancel.then_some(Halt::Cancel);
             state.entries.insert(held, entry);
         }
-        self.bells.held.send_replace(state.entries.len());
+        self.count(&state);
         if n_new > 0 {
             self.ring_for_work(&state);
         }
@@ -123,7 +136,10 @@ impl RunTable {
             .iter()
             .skip(state.idle())
             .filter(|run| {
-                let since = state.entries.get(&run.held).map_or(now, |entry| entry.confirmed_at);
+                let since = state
+                    .entries
+                    .get(&run.held)
+                    .map_or(now, |entry| entry.confirmed_at);
                 now.since(since) > AHEAD_HELD_MAX
             })
             .map(|run| run.held.clone())
@@ -168,13 +184,20 @@ impl RunTable {
         let wanted = state.pace.ahead(lane, self.shape.slots);
         let held = state.unstarted.len().saturating_sub(state.idle()) + state.reserved_ahead;
         let n = wanted.saturating_sub(held);
-        (n > 0).then(|| AheadWish { lane: lane.clone(), n })
+        (n > 0).then(|| AheadWish {
+            lane: lane.clone(),
+            n,
+        })
     }
 
     /// Wakes as many slots as there is work for; who takes some wakes the next.
     pub(super) fn ring_for_work(&self, state: &State) {
         self.bells.work.notify_one();
-        let served = state.slots.iter().filter(|slot| slot.served && slot.run.is_none()).count();
+        let served = state
+            .slots
+            .iter()
+            .filter(|slot| slot.served && slot.run.is_none())
+            .count();
         if state.unstarted.len() > served && served < state.idle() {
             self.bells.unserved.notify_one();
         }
@@ -198,7 +221,8 @@ impl State {
     /// Slots for which neither a lease nor a request is there.
     pub(super) fn open(&self) -> usize {
         let open = self.idle().saturating_sub(self.unstarted.len() + self.reserved);
-        self.quota.map_or(open, |quota| open.min(quota.saturating_sub(self.reserved)))
+        self.quota
+            .map_or(open, |quota| open.min(quota.saturating_sub(self.reserved)))
     }
 }
 

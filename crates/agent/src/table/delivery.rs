@@ -49,7 +49,12 @@ pub struct Batch {
 
 impl Delivery {
     pub(super) const fn new(report: Report, artifacts: Vec<Artifact>) -> Self {
-        Self { report, artifacts, refusals: 0, needs: None }
+        Self {
+            report,
+            artifacts,
+            refusals: 0,
+            needs: None,
+        }
     }
 }
 
@@ -63,60 +68,78 @@ impl RunTable {
     /// The oldest reports that one request takes, at most `n_max`.
     pub fn batch(&self, n_max: usize) -> Batch {
         let state = self.lock();
-        let mut batch = Batch { runs: Vec::new(), finishes: Vec::new() };
+        let mut batch = Batch {
+            runs: Vec::new(),
+            finishes: Vec::new(),
+        };
         let mut log_bytes = 0;
         for run in &state.ended {
-            let Some(Phase::Ended(delivery)) = state.entries.get(&run.held).map(|entry| &entry.phase) else { continue };
+            let Some(Phase::Ended(delivery)) = state.entries.get(&run.held).map(|entry| &entry.phase) else {
+                continue;
+            };
             if delivery.needs.is_some() {
                 continue;
             }
             let log = run.spool.inline().filter(|log| !log.is_empty());
             log_bytes += log.as_ref().map_or(0, bytes::Bytes::len);
-            let full = batch.runs.len() >= n_max.min(LEASES_PER_REQUEST_MAX) || log_bytes > FINISH_LOG_BYTES_MAX;
+            let full =
+                batch.runs.len() >= n_max.min(LEASES_PER_REQUEST_MAX) || log_bytes > FINISH_LOG_BYTES_MAX;
             if full {
                 break;
             }
             let Proof { job, token } = run.proof.clone();
             let (report, artifacts) = (delivery.report.clone(), delivery.artifacts.clone());
-            batch.finishes.push(Finish { job, token, report, log, artifacts });
+            batch.finishes.push(Finish {
+                job,
+                token,
+                report,
+                log,
+                artifacts,
+            });
             batch.runs.push(Arc::clone(run));
         }
         batch
     }
 
-    /// Takes in the answers to a batch. Returns the runs that are over for good.
-    pub fn delivered(&self, runs: &[Arc<Run>], results: &[FinishResult]) -> Vec<Arc<Run>> {
+    /// Takes in the answers to a batch.
+    pub fn delivered(&self, runs: &[Arc<Run>], results: &[FinishResult]) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let mut over = Vec::new();
         for (run, result) in runs.iter().zip(results) {
-            let Some(entry) = state.entries.get_mut(&run.held) else { continue };
-            let Phase::Ended(delivery) = &mut entry.phase else { continue };
+            let Some(entry) = state.entries.get_mut(&run.held) else {
+                continue;
+            };
+            let Phase::Ended(delivery) = &mut entry.phase else {
+                continue;
+            };
             let is_over = match result {
                 FinishResult::Done => true,
                 FinishResult::Refused(problem) => delivery.refused(run, problem),
             };
             if is_over {
                 self.forget(state, &run.held);
-                over.push(Arc::clone(run));
             }
         }
-        over
     }
 
-    /// The request with this single report was refused as a whole. Returns whether the run is over with that.
-    pub fn undeliverable(&self, run: &Arc<Run>, problem: &Problem) -> bool {
-        let refused = [FinishResult::Refused(problem.clone())];
-        !self.delivered(std::slice::from_ref(run), &refused).is_empty()
+    /// The request with this single report was refused as a whole.
+    pub fn undeliverable(&self, run: &Arc<Run>, problem: &Problem) {
+        self.delivered(
+            std::slice::from_ref(run),
+            &[FinishResult::Refused(problem.clone())],
+        );
     }
 
     /// The runs whose reports wait for something that has to be sent first.
     pub fn supplies(&self) -> Vec<(Arc<Run>, Supply)> {
         let state = self.lock();
-        let needing = state.ended.iter().filter_map(|run| match &state.entries.get(&run.held)?.phase {
-            Phase::Ended(delivery) => delivery.needs.map(|supply| (Arc::clone(run), supply)),
-            _ => None,
-        });
+        let needing = state
+            .ended
+            .iter()
+            .filter_map(|run| match &state.entries.get(&run.held)?.phase {
+                Phase::Ended(delivery) => delivery.needs.map(|supply| (Arc::clone(run), supply)),
+                _ => None,
+            });
         needing.collect()
     }
 
@@ -163,7 +186,13 @@ impl RunTable {
         let mut state = self.lock();
         for proof in proofs {
             if let Some((attempt, _)) = proof.token.parts() {
-                self.forget(&mut state, &Held { job: proof.job.clone(), attempt });
+                self.forget(
+                    &mut state,
+                    &Held {
+                        job: proof.job.clone(),
+                        attempt,
+                    },
+                );
             }
         }
     }

@@ -39,14 +39,14 @@ impl RunTable {
                 entry.run.wake.notify_one();
             }
         }
-        self.bells.held.send_replace(state.entries.len());
+        self.count(state);
     }
 
     /// Whether there is nothing left to do: the process was told to end, or has had its share, and holds nothing.
     pub fn is_done(&self) -> bool {
         let state = self.lock();
         let ending = *self.bells.stop.borrow() != Stop::No || state.quota == Some(0);
-        ending && state.entries.is_empty()
+        ending && state.entries.is_empty() && state.trash.is_empty()
     }
 
     pub(super) fn give_back_unstarted(&self, state: &mut State, why: GiveBack) {

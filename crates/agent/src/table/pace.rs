@@ -40,13 +40,19 @@ impl Pace {
 
     /// How many leases of a lane keep `slots` busy for as long as work is held ahead.
     pub(super) fn ahead(&self, lane: &Lane, slots: usize) -> usize {
-        let Some(&mean) = self.means.get(lane) else { return 0 };
+        let Some(&mean) = self.means.get(lane) else {
+            return 0;
+        };
         if mean >= SHORT.as_secs_f64() {
             return 0;
         }
         let per_slot = AHEAD.as_secs_f64() / mean;
         let most = AHEAD_MAX as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and AHEAD_MAX")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is between 0 and AHEAD_MAX"
+        )]
         let n = (per_slot * slots as f64).min(most) as usize;
         n
     }

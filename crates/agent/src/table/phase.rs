@@ -35,8 +35,11 @@ pub(super) struct Entry {
     pub(super) lost: bool,
     /// Somebody wants it to end.
     pub(super) halt: Option<Halt>,
-    /// How many actors have taken it on.
+    /// How many actors have taken it on in short order, and when the last one did.
     pub(super) attachments: u32,
+    pub(super) attached_at: Option<Instant>,
+    /// It was put into a slot once.
+    pub(super) attempted: bool,
     /// There is, or may be, a work directory.
     pub(super) made_files: bool,
 }
@@ -97,14 +100,20 @@ pub struct Outcome {
 impl Outcome {
     /// The outcome of a command that never ran.
     pub fn unstarted(end: RunEnd) -> Self {
-        Self { end, ran: Span::from_millis(0), usage: Usage::default() }
+        Self {
+            end,
+            ran: Span::from_millis(0),
+            usage: Usage::default(),
+        }
     }
 
     /// Whether what the command left behind is collected: it ran, and nobody gave it up.
     pub const fn leaves_artifacts(&self) -> bool {
         match &self.end {
             RunEnd::Succeeded => true,
-            RunEnd::Failed(cause) => matches!(cause, Cause::Exit { .. } | Cause::Signal { .. } | Cause::Timeout),
+            RunEnd::Failed(cause) => {
+                matches!(cause, Cause::Exit { .. } | Cause::Signal { .. } | Cause::Timeout)
+            }
             RunEnd::Cancelled => false,
         }
     }
@@ -132,20 +141,38 @@ impl Halt {
 
 impl Entry {
     pub(super) fn new(run: Arc<Run>, phase: Phase, confirmed_at: BootTime) -> Self {
-        let (slot, halt) = (None, None);
-        Self { run, phase, slot, confirmed_at, lost: false, halt, attachments: 0, made_files: false }
+        Self {
+            run,
+            phase,
+            slot: None,
+            confirmed_at,
+            lost: false,
+            halt: None,
+            attachments: 0,
+            attached_at: None,
+            attempted: false,
+            made_files: false,
+        }
     }
 }
 
 impl Watched {
     pub(super) fn new(execution: Arc<dyn Execution>, now: Instant) -> Self {
-        Self { execution, started_at: now, frozen_at: None, frozen_for: Duration::ZERO, halting: None }
+        Self {
+            execution,
+            started_at: now,
+            frozen_at: None,
+            frozen_for: Duration::ZERO,
+            halting: None,
+        }
     }
 
     /// How long it has run; standing still does not count.
     pub(super) fn ran(&self, now: Instant) -> Duration {
         let until = self.frozen_at.unwrap_or(now);
-        until.saturating_duration_since(self.started_at).saturating_sub(self.frozen_for)
+        until
+            .saturating_duration_since(self.started_at)
+            .saturating_sub(self.frozen_for)
     }
 
     pub(super) fn freeze(&mut self, now: Instant) {

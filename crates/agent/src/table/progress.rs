@@ -32,7 +32,9 @@ impl RunTable {
     /// The command runs.
     pub fn running(&self, run: &Run, execution: Arc<dyn Execution>, now: Instant) {
         let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(&run.held) else { return };
+        let Some(entry) = state.entries.get_mut(&run.held) else {
+            return;
+        };
         if !matches!(entry.phase, Phase::Starting(_)) {
             return;
         }
@@ -66,12 +68,20 @@ impl RunTable {
     pub fn over(&self, run: &Run, end: End, now: Instant) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(entry) = state.entries.get_mut(&run.held) else { return };
-        let Phase::Running(watched) = &entry.phase else { return };
+        let Some(entry) = state.entries.get_mut(&run.held) else {
+            return;
+        };
+        let Phase::Running(watched) = &entry.phase else {
+            return;
+        };
         let ran = watched.ran(now);
         let halted = watched.halting.map(|(halt, _)| halt);
         let ran_for = Span::from_millis(u64::try_from(ran.as_millis()).unwrap_or(u64::MAX));
-        let outcome = Outcome { end: run_end(halted, end.status), ran: ran_for, usage: usage(&end) };
+        let outcome = Outcome {
+            end: run_end(halted, end.status),
+            ran: ran_for,
+            usage: usage(&end),
+        };
         state.pace.note(&run.lane, ran);
         if entry.lost {
             self.forget(state, &run.held);
@@ -84,7 +94,9 @@ impl RunTable {
     pub fn ended(&self, run: &Arc<Run>, outcome: Outcome, artifacts: Vec<Artifact>, files_left: bool) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(entry) = state.entries.get_mut(&run.held) else { return };
+        let Some(entry) = state.entries.get_mut(&run.held) else {
+            return;
+        };
         if !matches!(entry.phase, Phase::Collecting(_)) {
             return;
         }
@@ -98,7 +110,9 @@ impl RunTable {
     }
 
     fn end(&self, state: &mut State, run: &Arc<Run>, outcome: Outcome, artifacts: Vec<Artifact>) {
-        let Some(entry) = state.entries.get_mut(&run.held) else { return };
+        let Some(entry) = state.entries.get_mut(&run.held) else {
+            return;
+        };
         let evidence = Evidence {
             log_bytes: run.spool.len(),
             log_digest: run.spool.digest(),
@@ -106,7 +120,10 @@ impl RunTable {
             ran: outcome.ran,
             usage: outcome.usage,
         };
-        let report = Report { end: outcome.end, evidence: Some(evidence) };
+        let report = Report {
+            end: outcome.end,
+            evidence: Some(evidence),
+        };
         entry.phase = Phase::Ended(Box::new(Delivery::new(report, artifacts)));
         if let Some(slot) = entry.slot.take() {
             state.slots[slot].run = None;

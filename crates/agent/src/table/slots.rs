@@ -17,8 +17,10 @@ use super::{RunTable, State};
 use crate::clock::BootTime;
 use crate::run::Run;
 
-/// How many actors may take on one run before it is given up: something in it kills them.
+/// How many actors may take on one run in short order before it is given up: something in it kills them.
 const ATTACHMENTS_MAX: u32 = 10;
+/// An actor that lived longer than this did not die of its run.
+const SHORT_LIFE: Duration = Duration::from_secs(60);
 
 /// The log of a younger run is not shipped,
 const QUIET: Duration = Duration::from_secs(1);
@@ -61,13 +63,20 @@ impl Drop for Seat {
 
 impl RunTable {
     /// Starts to serve a slot. A run that too many actors have died of is given up here.
-    pub fn serve(self: &Arc<Self>, slot: usize) -> Seat {
+    pub fn serve(self: &Arc<Self>, slot: usize, now: Instant) -> Seat {
         let mut state = self.lock();
         state.slots[slot].served = true;
-        let seat = Seat { table: Arc::clone(self), slot };
-        let Some(run) = state.slots[slot].run.clone() else { return seat };
+        let seat = Seat {
+            table: Arc::clone(self),
+            slot,
+        };
+        let Some(run) = state.slots[slot].run.clone() else {
+            return seat;
+        };
         if let Some(entry) = state.entries.get_mut(&run.held) {
-            entry.attachments += 1;
+            let before = entry.attached_at.replace(now);
+            let short = before.is_some_and(|before| now.saturating_duration_since(before) < SHORT_LIFE);
+            entry.attachments = if short { entry.attachments + 1 } else { 1 };
             if entry.attachments > ATTACHMENTS_MAX {
                 let why = format!("gave up after {ATTACHMENTS_MAX} failures of the actor that runs it");
                 tracing::error!(job.id = %run.held.job, "a run makes its actor fail again and again: given up");
@@ -82,7 +91,11 @@ impl RunTable {
     /// The slots that somebody should serve and nobody does.
     pub(crate) fn unserved(&self) -> Vec<usize> {
         let state = self.lock();
-        let serving_idly = state.slots.iter().filter(|slot| slot.served && slot.run.is_none()).count();
+        let serving_idly = state
+            .slots
+            .iter()
+            .filter(|slot| slot.served && slot.run.is_none())
+            .count();
         let mut wanted = state.unstarted.len().saturating_sub(serving_idly);
         let unserved = state.slots.iter().enumerate().filter(|(_, slot)| !slot.served);
         unserved
@@ -102,7 +115,9 @@ impl RunTable {
         if state.slots[slot].run.is_none() && !self.fill(state, slot) {
             return Duty::Idle;
         }
-        let Some(run) = state.slots[slot].run.clone() else { return Duty::Idle };
+        let Some(run) = state.slots[slot].run.clone() else {
+            return Duty::Idle;
+        };
         let Some(entry) = state.entries.get_mut(&run.held) else {
             state.slots[slot].run = None;
             return Duty::Idle;
@@ -139,7 +154,11 @@ impl RunTable {
         let due = match &state.entries.get(&run.held)?.phase {
             Phase::Running(watched) => watched.ran(now) >= QUIET || run.spool.backlog() > QUIET_BYTES,
             Phase::Collecting(_) => true,
-            Phase::Unstarted | Phase::Preparing | Phase::Starting(_) | Phase::Ended(_) | Phase::Returning(_) => false,
+            Phase::Unstarted
+            | Phase::Preparing
+            | Phase::Starting(_)
+            | Phase::Ended(_)
+            | Phase::Returning(_) => false,
         };
         (due && run.spool.backlog() > 0).then(|| Arc::clone(run))
     }
@@ -152,13 +171,19 @@ impl RunTable {
         let (now, free) = (BootTime::now(), self.unoccupied(state));
         let startable = |run: &Arc<Run>| {
             run.lane.resources().fits_in(free)
-                && state.entries.get(&run.held).is_some_and(|entry| !entry.freezes_by(now))
+                && state
+                    .entries
+                    .get(&run.held)
+                    .is_some_and(|entry| !entry.freezes_by(now))
         };
-        let Some(index) = state.unstarted.iter().position(startable) else { return false };
+        let Some(index) = state.unstarted.iter().position(startable) else {
+            return false;
+        };
         let run = state.unstarted.remove(index).expect("it was just found there");
         if let Some(entry) = state.entries.get_mut(&run.held) {
             entry.phase = Phase::Preparing;
             entry.slot = Some(slot);
+            entry.attempted = true;
             entry.made_files = true;
         }
         if state.lane.as_ref() != Some(&run.lane) {
@@ -181,6 +206,8 @@ impl RunTable {
 impl Entry {
     /// Whether the command is frozen at this time unless the lease is renewed before.
     pub(super) fn freezes_by(&self, now: BootTime) -> bool {
-        now >= self.confirmed_at.plus(self.run.ttl.mul_f64(super::validity::FREEZE_AT))
+        now >= self
+            .confirmed_at
+            .plus(self.run.ttl.mul_f64(super::validity::FREEZE_AT))
     }
 }

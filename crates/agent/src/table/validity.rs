@@ -24,9 +24,14 @@ impl RunTable {
     /// The leases to renew, all of them together, if one of them is due or was asked for.
     pub fn due_renewals(&self, now: BootTime, asked: bool) -> Option<Vec<Proof>> {
         let state = self.lock();
-        let kept = state.entries.values().filter(|entry| !matches!(entry.phase, Phase::Returning(_)));
+        let kept = state
+            .entries
+            .values()
+            .filter(|entry| !matches!(entry.phase, Phase::Returning(_)));
         let due = asked
-            || kept.clone().any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
+            || kept
+                .clone()
+                .any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
         due.then(|| kept.map(|entry| entry.run.proof.clone()).collect())
     }
 
@@ -36,9 +41,16 @@ impl RunTable {
         let state = &mut *guard;
         for (proof, standing) in proofs.iter().zip(standings) {
             // The job alone names the entry only together with its token, which is of one attempt.
-            let Some((attempt, _)) = proof.token.parts() else { continue };
-            let held = protocol::leases::Held { job: proof.job.clone(), attempt };
-            let Some(entry) = state.entries.get_mut(&held) else { continue };
+            let Some((attempt, _)) = proof.token.parts() else {
+                continue;
+            };
+            let held = protocol::leases::Held {
+                job: proof.job.clone(),
+                attempt,
+            };
+            let Some(entry) = state.entries.get_mut(&held) else {
+                continue;
+            };
             match standing {
                 Standing::Live | Standing::Cancel => {
                     entry.confirmed_at = entry.confirmed_at.max(sent_at);
@@ -68,7 +80,9 @@ impl RunTable {
 
     /// Kills what runs under a lost lease. The entry stays until the processes are gone.
     fn lose(&self, state: &mut super::State, held: &protocol::leases::Held) {
-        let Some(entry) = state.entries.get_mut(held) else { return };
+        let Some(entry) = state.entries.get_mut(held) else {
+            return;
+        };
         tracing::warn!(job.id = %held.job, attempt = held.attempt, "the lease is lost: its run is given up");
         entry.lost = true;
         match &mut entry.phase {

@@ -66,6 +66,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<Coordinator>> for JsonBody<T> {
 
 /// Reads a JSON body.
 pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
+    // A list would be read as the fields in their order, which nobody means.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Failed::bad_request(
+            "body_invalid",
+            "the body is a list: a JSON object is expected",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let code = if error.is_data() {
             "body_invalid"

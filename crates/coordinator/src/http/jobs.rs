@@ -248,20 +248,19 @@ fn verdict(job: &Job, id: &JobId, agents: &Agents, ahead: Option<u64>) -> String
 }
 
 fn waiting_verdict(agents: &Agents, ahead: Option<u64>) -> String {
-    let able = agents
-        .present
-        .iter()
-        .filter(|agent| agent.unmet.iter().all(domain::Unmet::passes_with_time))
-        .count();
-    match (agents.present.len(), able) {
-        (0, _) if agents.lost > 0 => format!("waits: all {} known agents are lost", agents.lost),
-        (0, _) => "waits: no agent has enrolled".to_owned(),
-        (n, 0) => format!("waits: none of the {n} known agents can ever run it"),
-        (n, able) => {
-            let ahead = ahead.map_or_else(String::new, |ahead| {
-                format!("; {ahead} jobs go before it in its lane")
-            });
-            format!("waits for a free slot: {able} of {n} known agents can run it{ahead}")
-        }
+    let count = |can: fn(&WhyAgent) -> bool| agents.present.iter().filter(|agent| can(agent)).count();
+    let now = count(|agent| agent.unmet.is_empty());
+    let able = count(|agent| agent.unmet.iter().all(domain::Unmet::passes_with_time));
+    let ahead = match ahead {
+        None | Some(0) => String::new(),
+        Some(1) => "; 1 job goes before it in its lane".to_owned(),
+        Some(n) => format!("; {n} jobs go before it in its lane"),
+    };
+    match (agents.present.len(), able, now) {
+        (0, ..) if agents.lost > 0 => format!("waits: all {} known agents are lost", agents.lost),
+        (0, ..) => "waits: no agent has enrolled".to_owned(),
+        (n, 0, _) => format!("waits: none of the {n} known agents can ever run it"),
+        (n, able, 0) => format!("waits for a free slot: {able} of {n} known agents can run it{ahead}"),
+        (n, _, now) => format!("waits to be taken: {now} of {n} known agents can take it now{ahead}"),
     }
 }

@@ -108,11 +108,7 @@ async fn grant(
     };
     let asked = coordinator.dispatch.ask(claim, wait + DISPATCH_MAX);
     let answer = parked(coordinator, &id, asked).await?;
-    Ok(reply(
-        coordinator,
-        answer.leases,
-        draining || answer.draining,
-    ))
+    Ok(reply(coordinator, answer.leases, draining || answer.draining))
 }
 
 /// Waits for dispatch. An agent that waits counts as seen, and one whose coordinator stops may go to another at once.
@@ -206,16 +202,18 @@ pub(super) async fn renew(
         .into_iter();
     let standings = proven
         .iter()
-        .map(|item| match item.as_ref().and_then(|item| Some((item, renewed.next()?))) {
-            Some((_, Renewed::Live)) => Standing::Live,
-            Some((_, Renewed::Cancel)) => Standing::Cancel,
-            Some((item, Renewed::Lost)) => {
-                refuse(&coordinator, &item.job, "renew", "the lease was lost");
-                Standing::Lost
-            }
-            // Not proven, and on record as that.
-            None => Standing::Lost,
-        })
+        .map(
+            |item| match item.as_ref().and_then(|item| Some((item, renewed.next()?))) {
+                Some((_, Renewed::Live)) => Standing::Live,
+                Some((_, Renewed::Cancel)) => Standing::Cancel,
+                Some((item, Renewed::Lost)) => {
+                    refuse(&coordinator, &item.job, "renew", "the lease was lost");
+                    Standing::Lost
+                }
+                // Not proven, and on record as that.
+                None => Standing::Lost,
+            },
+        )
         .collect();
     let listed: HashSet<&str> = request.leases.iter().map(|proof| proof.job.ulid()).collect();
     let unlisted = coordinator

@@ -61,7 +61,11 @@ pub(super) async fn log(
         return Ok(([plain], Body::from_stream(text())).into_response());
     };
     let length = length_of(text()).await.map_err(|error| {
-        Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "log_unreadable", error.to_string())
+        Failed::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "log_unreadable",
+            error.to_string(),
+        )
     })?;
     let Some(part) = wanted.of(length) else {
         let detail = format!("the log has {length} bytes; there is none in this range");

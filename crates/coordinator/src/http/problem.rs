@@ -38,7 +38,11 @@ impl Failed {
     /// A log that does not go on, or is not over, where the agent believes. The detail is for programs: it is the
     /// [`LogReceived`] that says where to go on.
     fn log(code: &str, stored: u64) -> Self {
-        Self::new(StatusCode::CONFLICT, code, json!(LogReceived { stored }).to_string())
+        Self::new(
+            StatusCode::CONFLICT,
+            code,
+            json!(LogReceived { stored }).to_string(),
+        )
     }
 
     fn busy(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {

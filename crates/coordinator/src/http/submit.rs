@@ -194,7 +194,9 @@ fn can_be_queued(spec: &JobSpec) -> Result<(), Failed> {
         return Ok(());
     }
     Err(invalid_spec(&SpecError {
-        message: format!("all requirements together take {bytes} bytes, at most {LANE_BYTES_MAX} are allowed"),
+        message: format!(
+            "all requirements together take {bytes} bytes, at most {LANE_BYTES_MAX} are allowed"
+        ),
         field: Some("requires".to_owned()),
         at: None,
     }))
@@ -206,8 +208,13 @@ fn fit_together(specs: &[JobSpec]) -> Result<(), Failed> {
     if bytes <= BATCH_SPEC_BYTES_MAX {
         return Ok(());
     }
-    let detail = format!("the specs have {bytes} bytes together, at most {BATCH_SPEC_BYTES_MAX}: split the batch");
-    Err(Failed::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", detail))
+    let detail =
+        format!("the specs have {bytes} bytes together, at most {BATCH_SPEC_BYTES_MAX}: split the batch");
+    Err(Failed::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "batch_too_large",
+        detail,
+    ))
 }
 
 async fn submit(coordinator: &Coordinator, request: Submission) -> Result<Accepted, Failed> {

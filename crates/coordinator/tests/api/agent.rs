@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use domain::job::{Evidence, Report, RunEnd, Usage};
+use domain::job::{Evidence, GiveBack, Report, RunEnd, Usage};
 use domain::{Digest, JobId, Resources, Span, Timestamp};
 use protocol::agents::{AgentInfo, Enrolled};
 use protocol::client::{Client, ClientError, Options};
@@ -11,20 +11,22 @@ use protocol::frame::{self, Stream};
 use protocol::jobs::Artifact;
 use protocol::leases::{
     ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Held, LEASE_HEADER, Lease,
-    LogReceived, Proof, RenewReply, RenewRequest,
+    LogReceived, Proof, ReleaseRequest, RenewReply, RenewRequest,
 };
+
+use serde::de::IgnoredAny;
 
 use crate::world::World;
 
 static AGENTS: AtomicU64 = AtomicU64::new(1);
 
-pub struct Agent {
-    pub info: AgentInfo,
-    pub client: Client,
+pub(crate) struct Agent {
+    pub(crate) info: AgentInfo,
+    pub(crate) client: Client,
 }
 
 /// What an agent named `name` says of itself: a new process, 4 cpus, 8 GiB, 4 slots, Linux.
-pub fn info(name: &str) -> AgentInfo {
+pub(crate) fn info(name: &str) -> AgentInfo {
     let number = AGENTS.fetch_add(1, Ordering::Relaxed);
     AgentInfo {
         id: format!("01k2b3c4d5e6f7g8h9j0{number:06}").parse().unwrap(),
@@ -43,11 +45,11 @@ pub fn info(name: &str) -> AgentInfo {
 
 impl World {
     /// An agent that has enrolled.
-    pub async fn agent(&self, name: &str) -> Agent {
+    pub(crate) async fn agent(&self, name: &str) -> Agent {
         self.agent_of(info(name)).await
     }
 
-    pub async fn agent_of(&self, info: AgentInfo) -> Agent {
+    pub(crate) async fn agent_of(&self, info: AgentInfo) -> Agent {
         let client = self.machine.clone();
         let _: Enrolled = client
             .post("/v1/agents", &info, Options::default())
@@ -59,7 +61,7 @@ impl World {
 
 impl Agent {
     /// A claim of an idle agent.
-    pub fn wish(&self, slots: usize, wait_ms: u64) -> ClaimRequest {
+    pub(crate) fn wish(&self, slots: usize, wait_ms: u64) -> ClaimRequest {
         ClaimRequest {
             agent: self.info.id.clone(),
             slots,
@@ -71,23 +73,23 @@ impl Agent {
         }
     }
 
-    pub async fn ask(&self, wish: &ClaimRequest) -> Result<ClaimReply, ClientError> {
+    pub(crate) async fn ask(&self, wish: &ClaimRequest) -> Result<ClaimReply, ClientError> {
         self.client.post("/v1/claims", wish, Options::default()).await
     }
 
     /// Claims as an idle agent.
-    pub async fn claim(&self, slots: usize, wait_ms: u64) -> ClaimReply {
+    pub(crate) async fn claim(&self, slots: usize, wait_ms: u64) -> ClaimReply {
         self.ask(&self.wish(slots, wait_ms)).await.unwrap()
     }
 
     /// The one lease that there is at once.
-    pub async fn one(&self) -> Lease {
+    pub(crate) async fn one(&self) -> Lease {
         let mut leases = self.claim(1, 5_000).await.leases;
         assert_eq!(leases.len(), 1);
         leases.remove(0)
     }
 
-    pub async fn renew(&self, leases: &[Proof]) -> RenewReply {
+    pub(crate) async fn renew(&self, leases: &[Proof]) -> RenewReply {
         let request = RenewRequest {
             agent: self.info.id.clone(),
             leases: leases.to_vec(),
@@ -98,8 +100,11 @@ impl Agent {
             .unwrap()
     }
 
-    pub async fn finish(&self, finishes: Vec<Finish>) -> Vec<FinishResult> {
-        let request = FinishRequest { finishes, claim: None };
+    pub(crate) async fn finish(&self, finishes: Vec<Finish>) -> Vec<FinishResult> {
+        let request = FinishRequest {
+            finishes,
+            claim: None,
+        };
         let reply: FinishReply = self
             .client
             .post("/v1/leases/finish", &request, Options::default())
@@ -108,7 +113,26 @@ impl Agent {
         reply.results
     }
 
-    pub async fn log(&self, lease: &Lease, offset: usize, bytes: Bytes) -> Result<LogReceived, ClientError> {
+    /// Gives leases back because it drains.
+    pub(crate) async fn release(&self, leases: &[Proof]) {
+        let request = ReleaseRequest {
+            leases: leases.to_vec(),
+            why: GiveBack::Drain,
+        };
+        let reply: IgnoredAny = self
+            .client
+            .post("/v1/leases/release", &request, Options::default())
+            .await
+            .unwrap();
+        let IgnoredAny = reply;
+    }
+
+    pub(crate) async fn log(
+        &self,
+        lease: &Lease,
+        offset: usize,
+        bytes: Bytes,
+    ) -> Result<LogReceived, ClientError> {
         let path = format!("/v1/leases/log?job={}&offset={offset}", lease.job);
         let options = Options::default()
             .header(LEASE_HEADER, lease.token.expose())
@@ -117,14 +141,14 @@ impl Agent {
     }
 }
 
-pub fn proof(lease: &Lease) -> Proof {
+pub(crate) fn proof(lease: &Lease) -> Proof {
     Proof {
         job: lease.job.clone(),
         token: lease.token.clone(),
     }
 }
 
-pub fn held(lease: &Lease) -> Held {
+pub(crate) fn held(lease: &Lease) -> Held {
     Held {
         job: lease.job.clone(),
         attempt: lease.attempt,
@@ -132,11 +156,11 @@ pub fn held(lease: &Lease) -> Held {
 }
 
 /// The framed log of one write to standard output.
-pub fn framed(text: &[u8]) -> Bytes {
+pub(crate) fn framed(text: &[u8]) -> Bytes {
     frames(&[(Stream::Stdout, text)])
 }
 
-pub fn frames(writes: &[(Stream, &[u8])]) -> Bytes {
+pub(crate) fn frames(writes: &[(Stream, &[u8])]) -> Bytes {
     let mut log = BytesMut::new();
     for (stream, text) in writes {
         frame::encode(&mut log, *stream, Timestamp(1_790_000_000_000), text);
@@ -145,7 +169,7 @@ pub fn frames(writes: &[(Stream, &[u8])]) -> Bytes {
 }
 
 /// A report of a run that left this framed log.
-pub fn report(end: RunEnd, log: &[u8]) -> Report {
+pub(crate) fn report(end: RunEnd, log: &[u8]) -> Report {
     let evidence = Evidence {
         log_bytes: log.len() as u64,
         log_digest: Digest::of(log),
@@ -160,7 +184,7 @@ pub fn report(end: RunEnd, log: &[u8]) -> Report {
 }
 
 /// A finish that carries its whole log.
-pub fn finish(lease: &Lease, end: RunEnd, log: Bytes) -> Finish {
+pub(crate) fn finish(lease: &Lease, end: RunEnd, log: Bytes) -> Finish {
     Finish {
         job: lease.job.clone(),
         token: lease.token.clone(),
@@ -171,11 +195,11 @@ pub fn finish(lease: &Lease, end: RunEnd, log: Bytes) -> Finish {
 }
 
 /// A finish of a run that said nothing and went well.
-pub fn success(lease: &Lease) -> Finish {
+pub(crate) fn success(lease: &Lease) -> Finish {
     finish(lease, RunEnd::Succeeded, Bytes::new())
 }
 
-pub fn artifact(path: &str, content: &[u8]) -> Artifact {
+pub(crate) fn artifact(path: &str, content: &[u8]) -> Artifact {
     Artifact {
         path: path.to_owned(),
         size: content.len() as u64,
@@ -185,7 +209,7 @@ pub fn artifact(path: &str, content: &[u8]) -> Artifact {
 }
 
 /// The code of a refused finish.
-pub fn refusal(result: &FinishResult) -> &str {
+pub(crate) fn refusal(result: &FinishResult) -> &str {
     match result {
         FinishResult::Refused(problem) => &problem.code,
         FinishResult::Done => "done",
@@ -193,7 +217,7 @@ pub fn refusal(result: &FinishResult) -> &str {
 }
 
 /// The newest refused writes, newest first: job and request.
-pub async fn refusals(world: &World) -> Vec<(JobId, String)> {
+pub(crate) async fn refusals(world: &World) -> Vec<(JobId, String)> {
     let reply = world.say("GET", "/v1/leases/refusals").send().await;
     let entries: Vec<serde_json::Value> = reply.json();
     let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();

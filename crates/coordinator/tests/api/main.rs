@@ -20,6 +20,7 @@ mod finish;
 mod follow;
 mod fragile;
 mod jobs;
+mod leaving;
 mod logs;
 mod outage;
 mod output;

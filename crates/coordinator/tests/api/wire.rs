@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::world::{ADMIN, World};
 
 /// A request that is not sent yet.
-pub struct Ask {
+pub(crate) struct Ask {
     address: SocketAddr,
     method: Method,
     path: String,
@@ -24,15 +24,15 @@ pub struct Ask {
 
 /// A whole reply.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl World {
     /// A request without a token.
-    pub fn ask(&self, method: &str, path: &str) -> Ask {
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
         Ask {
             address: self.address,
             method: method.parse().unwrap(),
@@ -43,27 +43,27 @@ impl World {
     }
 
     /// A person's request.
-    pub fn say(&self, method: &str, path: &str) -> Ask {
+    pub(crate) fn say(&self, method: &str, path: &str) -> Ask {
         self.ask(method, path).token(ADMIN)
     }
 }
 
 impl Ask {
-    pub fn token(self, token: &str) -> Self {
+    pub(crate) fn token(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    pub async fn send(self) -> Reply {
+    pub(crate) async fn send(self) -> Reply {
         let mut request = Request::builder()
             .method(self.method)
             .uri(format!("http://{}{}", self.address, self.path));
@@ -82,25 +82,29 @@ impl Ask {
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json<T: DeserializeOwned>(&self) -> T {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         self.json()
     }
 
     /// The problem, which must be one in every respect.
-    pub fn problem(&self) -> Problem {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+    pub(crate) fn problem(&self) -> Problem {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
         let problem: Problem = self.json();
         assert_eq!(problem.status, self.status.as_u16());
         assert_eq!(problem.kind, format!("/docs/api#{}", problem.code));

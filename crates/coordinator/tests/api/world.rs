@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{Access, Config, Coordinator, LeaseSeal, Parts};
 use domain::{JobId, JobSpec};
+use hiveforge_coordinator::{Access, Config, Coordinator, LeaseSeal, Parts};
 use ledger::Ledger;
 use nexus::{Clock, MemoryNexus, Nexus, TxId};
 use protocol::client::{Client, Options};
@@ -18,42 +18,42 @@ use tokio::time::{Instant, sleep};
 use vault::Vault;
 
 /// What a person shows.
-pub const ADMIN: &str = "token-of-a-person";
+pub(crate) const ADMIN: &str = "token-of-a-person";
 /// What an agent shows.
-pub const JOIN: &str = "token-of-an-agent";
+pub(crate) const JOIN: &str = "token-of-an-agent";
 /// How long anything may take that should happen at once. Generous, for a busy machine.
-pub const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-pub struct World {
-    pub address: SocketAddr,
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
     /// As a person.
-    pub person: Client,
+    pub(crate) person: Client,
     /// As an agent.
-    pub machine: Client,
-    pub vault: Vault,
-    pub tree: Tree,
-    pub coordinator: Arc<Coordinator>,
+    pub(crate) machine: Client,
+    pub(crate) vault: Vault,
+    pub(crate) tree: Tree,
+    pub(crate) coordinator: Arc<Coordinator>,
     _vault_dir: TempDir,
 }
 
 impl World {
     /// A coordinator over an empty nexus in memory.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::over(Arc::new(MemoryNexus::new(Clock::system()))).await
     }
 
     /// The same, and the nexus, to take it away.
-    pub async fn with_nexus() -> (Self, Arc<MemoryNexus>) {
+    pub(crate) async fn with_nexus() -> (Self, Arc<MemoryNexus>) {
         let nexus = Arc::new(MemoryNexus::new(Clock::system()));
         (Self::over(Arc::clone(&nexus) as Arc<dyn Nexus>).await, nexus)
     }
 
     /// A coordinator over this nexus.
-    pub async fn over(nexus: Arc<dyn Nexus>) -> Self {
+    pub(crate) async fn over(nexus: Arc<dyn Nexus>) -> Self {
         Self::with(nexus, Config::default()).await
     }
 
-    pub async fn with(nexus: Arc<dyn Nexus>, config: Config) -> Self {
+    pub(crate) async fn with(nexus: Arc<dyn Nexus>, config: Config) -> Self {
         let vault_dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(vault_dir.path())
             .unwrap()
@@ -83,11 +83,11 @@ impl World {
     }
 
     /// Submits the simplest job.
-    pub async fn submit(&self) -> JobId {
+    pub(crate) async fn submit(&self) -> JobId {
         self.submit_spec(&JobSpec::command(["true"])).await
     }
 
-    pub async fn submit_spec(&self, spec: &JobSpec) -> JobId {
+    pub(crate) async fn submit_spec(&self, spec: &JobSpec) -> JobId {
         let submitted: Submitted = self
             .person
             .post("/v1/jobs", spec, Options::default())
@@ -96,7 +96,7 @@ impl World {
         submitted.id
     }
 
-    pub async fn job(&self, id: &JobId) -> JobView {
+    pub(crate) async fn job(&self, id: &JobId) -> JobView {
         self.person
             .get(&format!("/v1/jobs/{id}"), Options::default())
             .await
@@ -105,12 +105,15 @@ impl World {
 }
 
 /// A spec from its JSON text.
-pub fn spec(json: &str) -> JobSpec {
+pub(crate) fn spec(json: &str) -> JobSpec {
     JobSpec::from_json(json).unwrap()
 }
 
 /// Asks again and again until there is an answer; `what` is the complaint when there is none.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + SOON;
     loop {
         if let Some(answer) = ask().await {

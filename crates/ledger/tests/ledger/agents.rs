@@ -34,11 +34,17 @@ async fn an_agent_is_listed_with_when_it_enrolled_first_and_was_seen_last() {
     pool.advance(HOUR / 4);
     pool.ledger.touch(&agent(1).id).await.unwrap();
     let agents = pool.ledger.agents().await.unwrap();
-    let seen: Vec<_> = agents.iter().map(|(record, at)| (record.id.clone(), *at)).collect();
+    let seen: Vec<_> = agents
+        .iter()
+        .map(|(record, at)| (record.id.clone(), *at))
+        .collect();
     assert_eq!(seen[0], (agent(1).id, pool.now()));
     assert_eq!(seen[1].0, agent(2).id);
     assert_eq!(agents[0].0.enrolled_at, enrolled_at);
-    assert_eq!(pool.ledger.agent(&agent(1).id).await.unwrap(), Some(agents[0].0.clone()));
+    assert_eq!(
+        pool.ledger.agent(&agent(1).id).await.unwrap(),
+        Some(agents[0].0.clone())
+    );
     pool.check().await;
 }
 
@@ -88,7 +94,14 @@ async fn a_name_drains_until_it_is_told_otherwise() {
 async fn a_key_is_remembered_for_a_day() {
     let pool = Pool::new();
     let request = keyed("k", vec![spec()]);
-    let submit = || async { pool.ledger.submit(std::slice::from_ref(&request)).await.pop().unwrap().unwrap() };
+    let submit = || async {
+        pool.ledger
+            .submit(std::slice::from_ref(&request))
+            .await
+            .pop()
+            .unwrap()
+            .unwrap()
+    };
     let first = submit().await;
     pool.advance(HOUR * 24 - Duration::from_millis(1));
     assert_eq!(pool.ledger.forget_keys().await.unwrap(), 0);

@@ -12,9 +12,15 @@ use crate::pool::{Pool, START, cancel, grouped, spec};
 async fn a_queued_job_is_cancelled_at_once_and_never_claimed() {
     let pool = Pool::new();
     let id = pool.submit_one(spec()).await;
-    assert!(matches!(pool.ledger.apply(&id, cancel()).await, Ok(Applied::Moved(_))));
+    assert!(matches!(
+        pool.ledger.apply(&id, cancel()).await,
+        Ok(Applied::Moved(_))
+    ));
     let before = pool.dump().await;
-    assert!(matches!(pool.ledger.apply(&id, cancel()).await, Ok(Applied::Same(_))));
+    assert!(matches!(
+        pool.ledger.apply(&id, cancel()).await,
+        Ok(Applied::Same(_))
+    ));
     assert_eq!(pool.dump().await, before);
     assert!(pool.claim(1, 1).await.is_empty());
     pool.check().await;
@@ -62,7 +68,10 @@ async fn an_event_that_meets_another_is_decided_anew() {
     pool.nexus.before_next_commit(async move {
         other.apply(&job, cancel()).await.unwrap();
     });
-    assert!(matches!(pool.ledger.apply(&id, cancel()).await, Ok(Applied::Same(_))));
+    assert!(matches!(
+        pool.ledger.apply(&id, cancel()).await,
+        Ok(Applied::Same(_))
+    ));
     pool.check().await;
 }
 

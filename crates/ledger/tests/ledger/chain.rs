@@ -38,7 +38,9 @@ async fn a_jobs_facts_tell_its_life_and_follow_each_other() {
     use StateName::{Cancelled, Queued, Running};
     assert_eq!(
         states,
-        [Queued, Running, Queued, Running, Queued, Running, Running, Cancelled]
+        [
+            Queued, Running, Queued, Running, Queued, Running, Running, Cancelled
+        ]
     );
     assert!(facts.is_sorted_by_key(|(entry, _)| entry.at));
     let head = pool.ledger.load(&id).await.unwrap().unwrap().record.head;

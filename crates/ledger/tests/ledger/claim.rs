@@ -95,9 +95,19 @@ async fn a_claim_that_was_not_heard_is_found_by_its_agent() {
     let found: Vec<_> = leases.iter().map(|g| g.job.id.clone()).collect();
     assert_eq!(found, ids);
     let listed = ids[0].ulid().to_owned();
-    let rest = pool.ledger.leases_of(&agent(1).id, |ulid| ulid == listed).await.unwrap();
+    let rest = pool
+        .ledger
+        .leases_of(&agent(1).id, |ulid| ulid == listed)
+        .await
+        .unwrap();
     assert_eq!(rest.len(), 1);
-    assert!(pool.ledger.leases_of(&agent(2).id, |_| false).await.unwrap().is_empty());
+    assert!(
+        pool.ledger
+            .leases_of(&agent(2).id, |_| false)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     pool.check().await;
 }
 
@@ -130,7 +140,14 @@ async fn a_job_given_back_is_claimed_again_under_the_next_number() {
     pool.give_back(&id, 1).await;
     pool.give_back(&id, 1).await;
     let again = pool.claim(2, 1).await;
-    assert_eq!((again[0].job.attempt, again[0].job.charged, again[0].job.given_back), (2, 0, 1));
+    assert_eq!(
+        (
+            again[0].job.attempt,
+            again[0].job.charged,
+            again[0].job.given_back
+        ),
+        (2, 0, 1)
+    );
     pool.check().await;
 }
 

@@ -82,6 +82,15 @@ async fn places_of_unknown_jobs_and_unknown_duties_are_found() {
 }
 
 #[tokio::test]
+async fn a_group_that_nobody_serves_is_found() {
+    let pool = Pool::new();
+    let id = pool.submit_one(crate::pool::grouped("licence", 1)).await;
+    pool.check().await;
+    let findings = moved(&pool, "followups", "group/licence", None).await;
+    assert_eq!(about(&findings, id.ulid()), 1);
+}
+
+#[tokio::test]
 async fn a_missing_spec_and_an_unreadable_record_are_found() {
     let (pool, running, queued) = pool().await;
     pool.drop_record(keys::spec(&queued)).await;
@@ -96,13 +105,20 @@ async fn journal(change: impl FnOnce(&mut Dump, &str)) -> Vec<Finding> {
     let mut dump = pool.dump().await;
     change(&mut dump, &running);
     let findings = fsck(&dump);
-    assert!(findings.iter().all(|finding| finding.about == running || finding.about == "journal"));
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding.about == running || finding.about == "journal")
+    );
     findings
 }
 
 fn of(dump: &mut Dump, ulid: &str) -> Vec<usize> {
     let entries = &dump.logs[keys::JOURNAL].entries;
-    let own = entries.iter().enumerate().filter(|(_, entry)| entry.thread.as_deref() == Some(ulid));
+    let own = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.thread.as_deref() == Some(ulid));
     own.map(|(index, _)| index).collect()
 }
 
@@ -137,7 +153,9 @@ async fn a_gap_in_the_facts_is_found() {
 async fn damaged_bytes_in_the_journal_are_found() {
     let findings = journal(|dump, ulid| {
         let index = of(dump, ulid)[0];
-        dump.logs.get_mut(keys::JOURNAL).unwrap().entries[index].bytes.truncate(3);
+        dump.logs.get_mut(keys::JOURNAL).unwrap().entries[index]
+            .bytes
+            .truncate(3);
     })
     .await;
     assert!(findings.iter().any(|finding| finding.about == "journal"));

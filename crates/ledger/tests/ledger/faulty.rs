@@ -43,7 +43,10 @@ impl FaultyNexus {
 
     /// Lets something happen between the next reads and their commit.
     pub(crate) fn before_next_commit(&self, interruption: impl Future<Output = ()> + Send + 'static) {
-        self.interruptions.lock().unwrap().push_back(Box::pin(interruption));
+        self.interruptions
+            .lock()
+            .unwrap()
+            .push_back(Box::pin(interruption));
     }
 
     /// The next commits are done, but nobody hears of it.
@@ -181,12 +184,7 @@ impl Nexus for FaultyNexus {
         self.call()?.log_len(space, log).await
     }
 
-    async fn heads(
-        &self,
-        space: &Space,
-        family: &str,
-        n: usize,
-    ) -> Result<Vec<(String, Score)>, NexusError> {
+    async fn heads(&self, space: &Space, family: &str, n: usize) -> Result<Vec<(String, Score)>, NexusError> {
         self.call()?.heads(space, family, n).await
     }
 

@@ -209,7 +209,12 @@ async fn after_the_lease_was_taken_the_finish_is_refused() {
     pool.claim(1, 1).await;
     assert_eq!(pool.reap_for(TTL).await.taken, 1);
     let before = pool.dump().await;
-    let stale = |answer| matches!(answer, Err(FinishRefused::Rules(Refused::StaleLease { presented: 1, .. })));
+    let stale = |answer| {
+        matches!(
+            answer,
+            Err(FinishRefused::Rules(Refused::StaleLease { presented: 1, .. }))
+        )
+    };
     assert!(stale(pool.finish(&id, 1, RunEnd::Succeeded).await));
     assert_eq!(pool.dump().await, before);
     pool.claim(2, 1).await;
@@ -232,7 +237,10 @@ async fn a_finish_that_meets_the_reaper_loses_or_wins_but_never_both() {
         assert_eq!(other.reap(TTL).await.unwrap().taken, 1);
     });
     let answer = pool.finish(&id, 1, RunEnd::Succeeded).await;
-    assert!(matches!(answer, Err(FinishRefused::Rules(Refused::StaleLease { .. }))));
+    assert!(matches!(
+        answer,
+        Err(FinishRefused::Rules(Refused::StaleLease { .. }))
+    ));
     assert!(matches!(pool.state(&id).await, State::Queued { .. }));
     pool.check().await;
 }
@@ -258,7 +266,10 @@ async fn one_bad_item_does_not_spoil_a_batch() {
     assert!(matches!(answers[0], Err(FinishRefused::Unknown(_))));
     assert!(answers[1].is_ok());
     assert!(matches!(answers[2], Err(FinishRefused::LogMismatch)));
-    assert!(matches!(answers[3], Err(FinishRefused::Rules(Refused::StaleLease { .. }))));
+    assert!(matches!(
+        answers[3],
+        Err(FinishRefused::Rules(Refused::StaleLease { .. }))
+    ));
     assert!(answers[4].is_ok());
     assert!(matches!(pool.state(&ids[2]).await, State::Failed { .. }));
     pool.check().await;
@@ -298,7 +309,11 @@ async fn a_failure_of_the_machinery_is_tried_again_and_both_attempts_are_kept() 
     pool.claim(2, 1).await;
     pool.finish(&id, 2, RunEnd::Succeeded).await.unwrap();
     let detail = pool.ledger.detail(&id).await.unwrap().unwrap();
-    let ends: Vec<_> = detail.attempts.iter().map(|a| (a.number, a.end.clone())).collect();
+    let ends: Vec<_> = detail
+        .attempts
+        .iter()
+        .map(|a| (a.number, a.end.clone()))
+        .collect();
     assert_eq!(
         ends,
         [(1, AttemptEnd::Failed(Cause::Disk)), (2, AttemptEnd::Succeeded)]

@@ -40,7 +40,9 @@ async fn a_job_that_is_tried_again_keeps_its_place_in_the_group() {
     let ids = pool.submit(vec![twice; 2]).await;
     pool.ledger.follow_up().await.unwrap();
     pool.claim(1, 1).await;
-    pool.finish(&ids[0], 1, RunEnd::Failed(Cause::Disk)).await.unwrap();
+    pool.finish(&ids[0], 1, RunEnd::Failed(Cause::Disk))
+        .await
+        .unwrap();
     pool.advance(BEAT);
     assert_eq!(pool.ledger.follow_up().await.unwrap(), 0);
     assert_eq!(pool.claim(1, 2).await[0].job.id, ids[0]);

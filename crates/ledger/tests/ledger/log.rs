@@ -16,12 +16,21 @@ async fn chunks_follow_each_other_without_a_gap() {
     let pool = Pool::new();
     let id = pool.submit_one(spec()).await;
     pool.claim(1, 1).await;
-    assert_eq!(pool.ledger.append_log(&id, 1, &chunk(0, b"one ")).await.unwrap(), 4);
-    assert_eq!(pool.ledger.append_log(&id, 1, &chunk(4, b"two")).await.unwrap(), 7);
+    assert_eq!(
+        pool.ledger.append_log(&id, 1, &chunk(0, b"one ")).await.unwrap(),
+        4
+    );
+    assert_eq!(
+        pool.ledger.append_log(&id, 1, &chunk(4, b"two")).await.unwrap(),
+        7
+    );
     let before = pool.dump().await;
     for offset in [0, 4, 6, 8] {
         let refused = pool.ledger.append_log(&id, 1, &chunk(offset, b"two")).await;
-        assert!(matches!(refused, Err(LogRefused::Offset { stored: 7 })), "{offset}");
+        assert!(
+            matches!(refused, Err(LogRefused::Offset { stored: 7 })),
+            "{offset}"
+        );
     }
     assert_eq!(pool.dump().await, before);
     assert_eq!(pool.ledger.log_tail(&id, 1).await.unwrap(), b"one two");
@@ -33,7 +42,10 @@ async fn a_chunk_larger_than_an_entry_is_stored_whole() {
     let pool = Pool::new();
     let id = pool.submit_one(spec()).await;
     pool.claim(1, 1).await;
-    let long: Vec<u8> = (0..=u8::MAX).cycle().take(nexus::limits::ENTRY_BYTES_MAX + 5).collect();
+    let long: Vec<u8> = (0..=u8::MAX)
+        .cycle()
+        .take(nexus::limits::ENTRY_BYTES_MAX + 5)
+        .collect();
     pool.ledger.append_log(&id, 1, &chunk(0, &long)).await.unwrap();
     assert_eq!(pool.ledger.log_tail(&id, 1).await.unwrap(), long);
     pool.check().await;
@@ -53,7 +65,9 @@ async fn only_the_live_attempt_writes() {
     pool.claim(2, 1).await;
     assert!(lost(pool.ledger.append_log(&id, 1, &chunk(1, b"y")).await));
     pool.ledger.append_log(&id, 2, &chunk(0, b"z")).await.unwrap();
-    pool.finish(&id, 2, RunEnd::Failed(domain::Cause::Exit { code: 1 })).await.unwrap();
+    pool.finish(&id, 2, RunEnd::Failed(domain::Cause::Exit { code: 1 }))
+        .await
+        .unwrap();
     assert!(lost(pool.ledger.append_log(&id, 2, &chunk(1, b"y")).await));
     assert_eq!(pool.ledger.log_tail(&id, 1).await.unwrap(), b"x");
     pool.check().await;
@@ -87,7 +101,10 @@ async fn a_rolled_log_reads_the_same_and_goes_on() {
     };
     assert_eq!(pool.ledger.roll_log(&id, 1, first.clone()).await.unwrap(), 8);
     assert!(pool.ledger.log_tail(&id, 1).await.unwrap().is_empty());
-    assert_eq!(pool.ledger.append_log(&id, 1, &chunk(8, b"three")).await.unwrap(), 13);
+    assert_eq!(
+        pool.ledger.append_log(&id, 1, &chunk(8, b"three")).await.unwrap(),
+        13
+    );
     let again = pool.ledger.roll_log(&id, 1, first).await;
     assert!(matches!(again, Err(LogRefused::Changed)));
     assert_eq!(

@@ -3,6 +3,7 @@
 //! `pool` is a pool with a clock that tests set, and [`pool::Pool::check`], which every test ends with: it has fsck
 //! look at everything. `faulty` is the nexus beneath: it loses replies, tears batches, and lets others be faster.
 //! `random` runs all operations in random order with crashes between; its seed is printed, and kept when it fails.
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
 
 extern crate hiveforge_ledger as ledger;
 

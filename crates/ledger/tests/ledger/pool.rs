@@ -10,8 +10,8 @@ use domain::units::Span;
 use domain::{AgentRef, Digest, Job, JobEvent, JobId, JobSpec, State, Timestamp};
 use ledger::fsck::fsck;
 use ledger::{
-    Claimant, FinishItem, FinishRefused, Granted, Idempotency, Ledger, Reaped, RenewItem, Renewed, Submission,
-    TxIds,
+    Claimant, FinishItem, FinishRefused, Granted, Idempotency, Ledger, Reaped, RenewItem, Renewed,
+    Submission, TxIds,
 };
 use nexus::{Class, Clock, Discard, Dump, Durability, MemoryNexus, Nexus as _, Space, Transaction, TxId};
 
@@ -191,7 +191,8 @@ impl Pool {
             let space = Space::new("pool/test").expect("a space");
             let found = nexus.fetch(&space, std::slice::from_ref(&key)).await.unwrap();
             let mut tx = Transaction::new(id, Class::Relief);
-            tx.puts.push((key, found.into_iter().next().unwrap().unwrap().bytes));
+            tx.puts
+                .push((key, found.into_iter().next().unwrap().unwrap().bytes));
             nexus.commit(&space, vec![tx], Durability::Process).await.unwrap();
         }
     }

@@ -79,7 +79,11 @@ async fn a_job_knows_how_many_go_before_it() {
         assert_eq!(found, Some(ahead as u64));
     }
     pool.claim(1, 1).await;
-    let found = pool.ledger.ahead_in_lane(&lane, submitted[0].ulid()).await.unwrap();
+    let found = pool
+        .ledger
+        .ahead_in_lane(&lane, submitted[0].ulid())
+        .await
+        .unwrap();
     assert_eq!(found, None);
     pool.check().await;
 }

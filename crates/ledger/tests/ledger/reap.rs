@@ -163,7 +163,10 @@ async fn a_cancelled_job_whose_agent_vanished_ends_cancelled() {
     pool.claim(1, 1).await;
     pool.cancel(&id).await;
     assert_eq!(pool.reap_for(TTL).await.taken, 1);
-    assert!(matches!(pool.state(&id).await, State::Cancelled { attempt: Some(_), .. }));
+    assert!(matches!(
+        pool.state(&id).await,
+        State::Cancelled { attempt: Some(_), .. }
+    ));
     pool.check().await;
 }
 

@@ -28,10 +28,7 @@ async fn a_renewal_moves_the_deadline_and_nothing_else() {
         .unwrap();
     let (deadline, member) = leases.pop_first().unwrap();
     assert_eq!(deadline.get(), pool.now().plus(TTL).as_millis());
-    leases.insert((
-        nexus::Score::saturating(deadline.get() - 10_000),
-        member,
-    ));
+    leases.insert((nexus::Score::saturating(deadline.get() - 10_000), member));
     assert_eq!(after, before);
     pool.check().await;
 }
@@ -69,9 +66,17 @@ async fn items_are_answered_in_their_order_each_on_its_own() {
     pool.finish(&ids[0], 1, RunEnd::Succeeded).await.unwrap();
     pool.cancel(&ids[2]).await;
     let unknown: JobId = "test-01k2b3c4d5e6f7g8h9j0kmnpqr".parse().unwrap();
-    let items = [item(&ids[2], 1), item(&unknown, 1), item(&ids[0], 1), item(&ids[1], 1)];
+    let items = [
+        item(&ids[2], 1),
+        item(&unknown, 1),
+        item(&ids[0], 1),
+        item(&ids[1], 1),
+    ];
     let answers = pool.ledger.renew(&agent(1).id, &items, TTL).await.unwrap();
-    assert_eq!(answers, [Renewed::Cancel, Renewed::Lost, Renewed::Lost, Renewed::Live]);
+    assert_eq!(
+        answers,
+        [Renewed::Cancel, Renewed::Lost, Renewed::Lost, Renewed::Live]
+    );
     pool.check().await;
 }
 
@@ -85,6 +90,25 @@ async fn a_renewal_that_meets_a_cancel_is_decided_anew() {
         other.apply(&job, cancel()).await.unwrap();
     });
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Cancel);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_was_held_up_does_not_bring_the_deadline_back() {
+    let pool = Pool::new();
+    let id = pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    let (other, renewal, advance) = (pool.other(), item(&id, 1), pool.clock_hand());
+    pool.nexus.before_next_commit(async move {
+        advance(Duration::from_secs(10));
+        let answers = other.renew(&agent(1).id, &[renewal], TTL).await.unwrap();
+        assert_eq!(answers, [Renewed::Live]);
+    });
+    assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
+    let dump = pool.dump().await;
+    let leases = &dump.sets[&domain::job::leases_set(&agent(1).id)];
+    let deadline = leases.first().unwrap().0.get();
+    assert_eq!(deadline, pool.now().plus(TTL).as_millis());
     pool.check().await;
 }
 

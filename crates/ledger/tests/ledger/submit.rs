@@ -62,7 +62,9 @@ async fn a_request_whose_jobs_are_done_is_still_answered_with_their_ids() {
     let mut first = pool.ledger.submit(std::slice::from_ref(&request)).await;
     let ids = first.pop().unwrap().unwrap().ids;
     pool.claim(1, 1).await;
-    pool.finish(&ids[0], 1, domain::job::RunEnd::Succeeded).await.unwrap();
+    pool.finish(&ids[0], 1, domain::job::RunEnd::Succeeded)
+        .await
+        .unwrap();
     let before = pool.dump().await;
     let mut again = pool.ledger.submit(&[request]).await;
     assert_eq!(again.pop().unwrap().unwrap().ids, ids);

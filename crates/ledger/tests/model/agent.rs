@@ -52,12 +52,12 @@ impl Stage<'_> {
     pub(crate) fn hear_renewed(
         &mut self,
         (a, process): (usize, u8),
-        (job, attempt): (usize, u32),
+        job: usize,
         fence_at: u64,
         before: &StoredJob,
     ) {
         let agent = &mut self.world.agents[a];
-        let own = |lease: &&mut Lease| lease.job == job && lease.attempt == attempt;
+        let own = |lease: &&mut Lease| lease.job == job && lease.attempt == before.job().attempt;
         if agent.process != process {
             return;
         }

@@ -90,7 +90,7 @@ impl Bounds {
             cancels: false,
             lost_replies: false,
             ends: &[End::Success],
-            depth: Some(13),
+            depth: Some(20),
             ..Self::faults()
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use stateright::{Checker, HasDiscoveries, Model as _};
+use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use crate::bounds::Bounds;
 use crate::model::PoolModel;
@@ -11,6 +11,8 @@ use crate::mutation::Mutation;
 use crate::promises::Promise;
 use crate::witness::WITNESSES;
 
+/// Everything good happens within so many steps.
+const WITNESS_DEPTH_MAX: usize = 14;
 /// As many as the machine that runs the tests has at least.
 const THREADS: usize = 2;
 
@@ -39,7 +41,7 @@ fn check(name: &str, bounds: Bounds) {
         checker.max_depth(),
         started.elapsed().as_secs_f64()
     );
-    for (promise, path) in checker.discoveries() {
+    if let Some((promise, path)) = checker.discoveries().into_iter().next() {
         panic!("{promise} is broken by: {:#?}", path.into_actions());
     }
 }
@@ -54,7 +56,7 @@ fn notices(mutation: Mutation, promise: Promise, bounds: Bounds) {
     let checker = model
         .checker()
         .threads(THREADS)
-        .target_max_depth(bounds.depth.expect("small bounds have a depth"))
+        .target_max_depth(bounds.depth.expect("these bounds have a depth"))
         .finish_when(HasDiscoveries::AnyOf(BTreeSet::from([promise.as_str()])))
         .spawn_bfs()
         .join();
@@ -75,8 +77,16 @@ fn notices(mutation: Mutation, promise: Promise, bounds: Bounds) {
 fn the_model_keeps_every_promise() {
     match std::env::var("HIVEFORGE_MODEL").as_deref() {
         Ok("nightly") => {
-            check("one job, nightly", Bounds::nightly());
-            check("two jobs, nightly", Bounds::nightly_pair());
+            let leases = Bounds::leases();
+            check(
+                "one job, leases, all states",
+                Bounds {
+                    depth: None,
+                    ..leases
+                },
+            );
+            check("one job, every fault, nightly", Bounds::nightly());
+            check("two jobs, every fault, nightly", Bounds::nightly_pair());
         }
         _ => {
             check("one job, every fault", Bounds::faults());
@@ -101,6 +111,7 @@ fn the_model_reaches_everything_good() {
     let checker = model
         .checker()
         .threads(THREADS)
+        .target_max_depth(WITNESS_DEPTH_MAX)
         .finish_when(HasDiscoveries::AllOf(WITNESSES.into()))
         .spawn_bfs()
         .join();
@@ -146,6 +157,15 @@ fn the_model_notices_a_claim_that_ignores_its_hold() {
 #[test]
 fn the_model_notices_a_reaper_without_grace() {
     notices(Mutation::NoGrace, Promise::GraceBeforeTaking, Bounds::leases());
+}
+
+#[test]
+fn the_model_notices_a_renewal_that_ignores_others() {
+    notices(
+        Mutation::RenewalIgnoresOthers,
+        Promise::UnfrozenOnce,
+        Bounds::leases(),
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Between any two of them the other coordinator, the agents and the clock may do anything, and the coordinator may
 //! crash. A refused commit ends the step; whoever asked asks again.
 
+use std::sync::Arc;
+
 use domain::job::{GiveBack, apply, leases_set};
 use domain::plan::{ReapPlan, plan_claim};
 use domain::{JobEvent, Move, Step};
@@ -45,7 +47,7 @@ impl Stage<'_> {
             agent: a,
             process: self.world.agents[a].process,
             job,
-            before,
+            before: Arc::new(before),
             held_until,
             read_at,
         };
@@ -82,21 +84,35 @@ impl Stage<'_> {
     pub(crate) fn read_for_renewal(&mut self, c: usize, a: usize) -> Option<()> {
         let asking = &self.world.agents[a];
         let (process, lease) = (asking.process, asking.lease.clone()?);
+        let own = agent(a, process).id;
         let before = self.world.pool.job(lease.job).clone();
         let read_at = self.world.now;
-        let renewal = self.renewal((a, process), &before, lease.attempt, read_at);
-        if renewal.is_none() {
-            self.world.agents[a].lease = None;
-            return Some(());
+        let id = self.world.pool.tx_id();
+        let planned = self
+            .world
+            .pool
+            .score(&leases_set(&own), lease.job)
+            .and_then(|deadline| {
+                let lease = plan::Lease {
+                    agent: &own,
+                    attempt: lease.attempt,
+                    deadline,
+                };
+                plan::renew(id, &before, &lease, (time(read_at), self.ttl()))
+            });
+        match planned {
+            None => self.world.agents[a].lease = None,
+            Some(tx) => {
+                self.world.coordinators[c] = Work::Renewing {
+                    agent: a,
+                    process,
+                    job: lease.job,
+                    tx: Arc::new(tx),
+                    before,
+                    read_at,
+                };
+            }
         }
-        self.world.coordinators[c] = Work::Renewing {
-            agent: a,
-            process,
-            job: lease.job,
-            attempt: lease.attempt,
-            before,
-            read_at,
-        };
         Some(())
     }
 
@@ -106,14 +122,17 @@ impl Stage<'_> {
             agent: a,
             process,
             job,
-            attempt,
+            tx,
             before,
             read_at,
         } = self.finish_work(c)
         else {
             return None;
         };
-        let tx = self.renewal((a, process), &before, attempt, read_at)?;
+        let mut tx = Transaction::clone(&tx);
+        if let Some(mutation) = self.mutation {
+            mutation.renew(&mut tx);
+        }
         let leases = leases_set(&agent(a, process).id);
         let deadline = self.world.pool.score(&leases, job);
         if !self.world.pool.commit(&tx) {
@@ -124,21 +143,9 @@ impl Stage<'_> {
         }
         if reply == Reply::Arrives {
             let fence_at = read_at + self.bounds.ttl;
-            self.hear_renewed((a, process), (job, attempt), fence_at, &before);
+            self.hear_renewed((a, process), job, fence_at, &before);
         }
         Some(())
-    }
-
-    fn renewal(
-        &mut self,
-        (a, process): (usize, u8),
-        before: &StoredJob,
-        attempt: u32,
-        read_at: u64,
-    ) -> Option<Transaction> {
-        let when = (time(read_at), self.ttl());
-        let id = self.world.pool.tx_id();
-        plan::renew(id, before, &agent(a, process).id, attempt, when)
     }
 
     /// Reapers that have read this lease are told, for the judgement only.

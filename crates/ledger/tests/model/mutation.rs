@@ -19,6 +19,8 @@ pub(crate) enum Mutation {
     NoGrace,
     /// A finish does not check that the job is as it was read.
     FinishIgnoresVersion,
+    /// A renewal does not check that no other one has moved the deadline since.
+    RenewalIgnoresOthers,
 }
 
 impl Mutation {
@@ -45,6 +47,12 @@ impl Mutation {
 
     pub(crate) fn reap(self, tx: &mut Transaction) {
         if self == Self::ReaperIgnoresRenewals {
+            tx.guards.retain(|guard| !matches!(guard, Guard::Member(..)));
+        }
+    }
+
+    pub(crate) fn renew(self, tx: &mut Transaction) {
+        if self == Self::RenewalIgnoresOthers {
             tx.guards.retain(|guard| !matches!(guard, Guard::Member(..)));
         }
     }

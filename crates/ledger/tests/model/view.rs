@@ -7,7 +7,7 @@ use domain::{AgentId, Cause};
 
 use ledger::keys;
 use ledger::transaction::StoredJob;
-use nexus::Set;
+use nexus::{Guard, Set};
 
 use crate::bounds::Bounds;
 use crate::promises::Promise;
@@ -58,7 +58,7 @@ enum WorkView {
     Renewing {
         agent: (usize, u8),
         job: (usize, bool),
-        attempt: u32,
+        deadline_stands: bool,
         age: u64,
     },
     Handling {
@@ -189,13 +189,16 @@ fn work_view(work: &Work, world: &World, bounds: &Bounds) -> WorkView {
             agent,
             process,
             job,
-            attempt,
+            tx,
             before,
             read_at,
         } => WorkView::Renewing {
             agent: (*agent, *process),
             job: read(*job, before),
-            attempt: *attempt,
+            deadline_stands: tx.guards.iter().all(|guard| match guard {
+                Guard::Member(set, _, score) => pool.score(set, *job) == *score,
+                Guard::Record(..) | Guard::Room(..) | Guard::LogLen(..) => true,
+            }),
             age: age(*read_at),
         },
         Work::Handling { message, before, .. } => WorkView::Handling {

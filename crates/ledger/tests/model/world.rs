@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ledger::plan::Overdue;
 use ledger::record::BeatRecord;
 use ledger::transaction::StoredJob;
-use nexus::{Score, Version};
+use nexus::{Score, Transaction, Version};
 
 use crate::bounds::{Bounds, End};
 use crate::pool::Pool;
@@ -72,7 +72,7 @@ pub(crate) enum Work {
         agent: usize,
         process: u8,
         job: usize,
-        before: StoredJob,
+        before: Arc<StoredJob>,
         held_until: Score,
         read_at: u64,
     },
@@ -81,7 +81,7 @@ pub(crate) enum Work {
         agent: usize,
         process: u8,
         job: usize,
-        attempt: u32,
+        tx: Arc<Transaction>,
         before: Arc<StoredJob>,
         read_at: u64,
     },

@@ -1,7 +1,6 @@
 //! How agents end, and what their successors find.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::{OpenError, Stop};
 use agent_tree::{StartError, start, start_with};
@@ -9,7 +8,7 @@ use domain::job::{GiveBack, RunEnd};
 use domain::{Cause, JobSpec};
 use executor::fake::{Asked, FakeExecutor, Script};
 
-use crate::harness::{Harness, script};
+use crate::harness::{Harness, eventually, script};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_takes_one_job_and_ends_when_it_is_reported() {
@@ -29,16 +28,29 @@ async fn draining_lets_runs_end_and_takes_no_more() {
     let world = Harness::new().await;
     let mut agent = world.agent().await;
     let go = world.data.path().join("go");
-    let job = world.coordinator.submit(script(&format!("until test -e {}; do sleep 0.05; done", go.display())));
-    world.coordinator.until("the job is claimed", |state| state.live.contains_key(&job).then_some(())).await;
+    let job = world.coordinator.submit(script(&format!(
+        "until test -e {}; do sleep 0.05; done",
+        go.display()
+    )));
+    world.runs(&agent, &job).await;
     agent.stop(Stop::Drain);
     let later = world.coordinator.submit(JobSpec::command(["/bin/true"]));
     std::fs::write(go, "").unwrap();
     agent.wait().await.unwrap();
     agent.close().await;
     let state = world.coordinator.state();
-    assert_eq!(state.finishes.iter().map(|finish| &finish.job).collect::<Vec<_>>(), [&job]);
-    assert!(state.live.is_empty(), "{later} was given back if it was ever granted");
+    assert_eq!(
+        state
+            .finishes
+            .iter()
+            .map(|finish| &finish.job)
+            .collect::<Vec<_>>(),
+        [&job]
+    );
+    assert!(
+        state.live.is_empty(),
+        "{later} was given back if it was ever granted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,20 +61,38 @@ async fn a_drain_of_the_pool_gives_back_what_was_held_ahead() {
     }
     let agent = start(&world.config("slots = 1")).await.unwrap();
     // The lane is known to be short now; these will be held ahead of one that takes its time.
-    world.coordinator.until("all are done", |state| (state.finishes.len() == 40).then_some(())).await;
+    world
+        .coordinator
+        .until("all are done", |state| (state.finishes.len() == 40).then_some(()))
+        .await;
     let slow = world.coordinator.submit(script("sleep 2"));
-    let short: Vec<_> = (0..10).map(|_| world.coordinator.submit(JobSpec::command(["/bin/true"]))).collect();
+    let short: Vec<_> = (0..10)
+        .map(|_| world.coordinator.submit(JobSpec::command(["/bin/true"])))
+        .collect();
     let given_back = |state: &mut crate::coordinator::State| (!state.returned.is_empty()).then_some(());
-    world.coordinator.until("the slow one runs", |state| state.live.contains_key(&slow).then_some(())).await;
+    world
+        .coordinator
+        .until("the slow one runs", |state| {
+            state.live.contains_key(&slow).then_some(())
+        })
+        .await;
     let held = agent.station().table.len();
     if held > 1 {
         world.coordinator.state().draining = true;
         agent.station().table.draining(true);
         world.coordinator.until("they are given back", given_back).await;
         let returned = world.coordinator.state().returned.clone();
-        assert!(returned.iter().all(|(job, why)| short.contains(job) && *why == GiveBack::Drain), "{returned:?}");
+        assert!(
+            returned
+                .iter()
+                .all(|(job, why)| short.contains(job) && *why == GiveBack::Drain),
+            "{returned:?}"
+        );
     }
-    assert_eq!(world.coordinator.finished(&slow).await.report.end, RunEnd::Succeeded);
+    assert_eq!(
+        world.coordinator.finished(&slow).await.report.end,
+        RunEnd::Succeeded
+    );
     agent.close().await;
 }
 
@@ -70,54 +100,67 @@ async fn a_drain_of_the_pool_gives_back_what_was_held_ahead() {
 async fn told_twice_it_kills_what_runs_and_says_so() {
     let world = Harness::new().await;
     let mut agent = world.agent().await;
-    let job = world.coordinator.submit(script("trap '' TERM; while :; do sleep 1; done"));
-    world.coordinator.until("the job is claimed", |state| state.live.contains_key(&job).then_some(())).await;
+    let job = world
+        .coordinator
+        .submit(script("trap '' TERM; while :; do sleep 1; done"));
+    world.runs(&agent, &job).await;
     agent.stop(Stop::Drain);
     agent.stop(Stop::Now);
     agent.wait().await.unwrap();
     agent.close().await;
-    assert_eq!(world.coordinator.finished(&job).await.report.end, RunEnd::Failed(Cause::Preempted));
+    assert_eq!(
+        world.coordinator.finished(&job).await.report.end,
+        RunEnd::Failed(Cause::Preempted)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_limit_ends_what_takes_too_long() {
     let world = Harness::new().await;
-    let mut agent = start(&world.config("slots = 1\ndrain_limit = \"100ms\"")).await.unwrap();
+    let mut agent = start(&world.config("slots = 1\ndrain_limit = \"100ms\""))
+        .await
+        .unwrap();
     let job = world.coordinator.submit(script("sleep 1000"));
-    world.coordinator.until("the job is claimed", |state| state.live.contains_key(&job).then_some(())).await;
+    world.runs(&agent, &job).await;
     agent.stop(Stop::Drain);
     agent.wait().await.unwrap();
     agent.close().await;
-    assert_eq!(world.coordinator.finished(&job).await.report.end, RunEnd::Failed(Cause::Preempted));
+    assert_eq!(
+        world.coordinator.finished(&job).await.report.end,
+        RunEnd::Failed(Cause::Preempted)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_died_is_reported_by_the_next_and_its_files_are_removed() {
     let world = Harness::new().await;
     let executor = FakeExecutor::new(|_| Ok(Script::default()));
-    let first = start_with(&world.config("slots = 1"), Arc::new(executor.clone())).await.unwrap();
+    let first = start_with(&world.config("slots = 1"), Arc::new(executor.clone()))
+        .await
+        .unwrap();
     let job = world.coordinator.submit(JobSpec::command(["/forever"]));
-    let started = || executor.asked().iter().any(|asked| matches!(asked, Asked::Start(..)));
-    world.coordinator.until("it is claimed", |state| state.live.contains_key(&job).then_some(())).await;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !(started() && first.station().table.is_running(&job)) {
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::task::yield_now().await;
-    }
+    world.runs(&first, &job).await;
     // Whoever is killed says no goodbye.
     first.close().await;
-    assert!(std::fs::read_dir(world.data.path().join("runs")).unwrap().count() > 0);
-    let second = start_with(&world.config("slots = 1"), Arc::new(executor.clone())).await.unwrap();
+    assert_eq!(world.left("runs").len(), 1);
+    let second = start_with(&world.config("slots = 1"), Arc::new(executor.clone()))
+        .await
+        .unwrap();
     let finish = world.coordinator.finished(&job).await;
-    assert_eq!((finish.report.end, finish.report.evidence), (RunEnd::Failed(Cause::AgentDied), None));
-    assert!(executor.asked().iter().any(|asked| matches!(asked, Asked::CleanUp(_))));
+    assert_eq!(
+        (finish.report.end, finish.report.evidence),
+        (RunEnd::Failed(Cause::AgentDied), None)
+    );
+    assert!(
+        executor
+            .asked()
+            .iter()
+            .any(|asked| matches!(asked, Asked::CleanUp(_)))
+    );
     let directory = second.directory();
-    while directory.find("agent/leftovers").is_some() {
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(std::fs::read_dir(world.data.path().join("work")).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(world.data.path().join("runs")).unwrap().count(), 0);
+    eventually("the work is done", || directory.find("agent/leftovers").is_none()).await;
+    assert_eq!(world.left("work"), [""; 0]);
+    assert_eq!(world.left("runs"), [""; 0]);
     second.close().await;
 }
 
@@ -125,8 +168,13 @@ async fn a_process_that_died_is_reported_by_the_next_and_its_files_are_removed()
 async fn two_agents_do_not_share_a_data_directory() {
     let world = Harness::new().await;
     let agent = world.agent().await;
-    let Err(error) = start(&world.config("slots = 1")).await else { panic!("a second agent was started") };
-    assert!(matches!(error, StartError::Open(OpenError::InUse { .. })), "{error}");
+    let Err(error) = start(&world.config("slots = 1")).await else {
+        panic!("a second agent was started")
+    };
+    assert!(
+        matches!(error, StartError::Open(OpenError::InUse { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("give this one its own"), "{error}");
     agent.close().await;
 }

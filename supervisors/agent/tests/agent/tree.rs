@@ -25,10 +25,18 @@ async fn all_actors_die_at_once_and_the_run_goes_on_without_losing_a_byte() {
     let world = Harness::new().await;
     let steps = (0..40).flat_map(|n| {
         let line = format!("line {n}\n").into_bytes();
-        [executor::fake::Step::Write(Stream::Stdout, line), executor::fake::Step::Wait(Duration::from_millis(10))]
+        [
+            executor::fake::Step::Write(Stream::Stdout, line),
+            executor::fake::Step::Wait(Duration::from_millis(10)),
+        ]
     });
-    let steps: Vec<_> = steps.chain([executor::fake::Step::Exit(ExitStatus::Exited(0))]).collect();
-    let script = executor::fake::Script { steps, ignores_terminate: false };
+    let steps: Vec<_> = steps
+        .chain([executor::fake::Step::Exit(ExitStatus::Exited(0))])
+        .collect();
+    let script = executor::fake::Script {
+        steps,
+        ignores_terminate: false,
+    };
     let executor = FakeExecutor::new(move |_| Ok(script.clone()));
     let station = Station::open(&world.config("slots = 2"), Arc::new(executor.clone())).unwrap();
     let job = world.coordinator.submit(domain::JobSpec::command(["/talk"]));
@@ -41,7 +49,11 @@ async fn all_actors_die_at_once_and_the_run_goes_on_without_losing_a_byte() {
             break finish;
         }
     };
-    let starts = executor.asked().iter().filter(|asked| matches!(asked, executor::fake::Asked::Start(..))).count();
+    let starts = executor
+        .asked()
+        .iter()
+        .filter(|asked| matches!(asked, executor::fake::Asked::Start(..)))
+        .count();
     assert_eq!((starts, finish.report.end), (1, RunEnd::Succeeded));
     let log = world.coordinator.state().logs[&job].clone();
     let mut decoder = protocol::frame::Decoder::default();

@@ -1,19 +1,24 @@
-//! Part C: three jobs that end badly, seen by the API as typed causes and by the command line as exit codes.
+//! Part C: jobs that do not succeed, seen by the API as typed causes and by the command line as exit codes.
+
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use domain::Cause;
 use domain::job::StateName;
+use domain::{Cause, JobId};
+use protocol::jobs::JobView;
 use rustix::process::Signal;
 
 use super::page::say;
-use crate::{System, command, of_job};
+use crate::{System, command, eventually, of_job};
+
+/// Why the cancelled job is cancelled.
+const REASON: &str = "not needed any more";
 
 /// One after the other.
 pub(super) fn run(system: &System) -> Result<()> {
     fails(system)?;
     times_out(system)?;
-    is_cancelled(system)?;
-    is_interrupted(system)
+    are_cancelled(system)
 }
 
 fn fails(system: &System) -> Result<()> {
@@ -53,43 +58,71 @@ fn ends_with(system: &System, argv: &[&str], timeout: Option<&str>, cause: &Caus
         finished.code,
         finished.stderr()
     );
-    say(&format!("`{}`: failed, {cause}; `hiveforge run` exits with {code}", argv.join(" ")));
+    say(&format!(
+        "`{}`: failed, {cause}; `hiveforge run` exits with {code}",
+        argv.join(" ")
+    ));
     Ok(())
 }
 
-fn is_cancelled(system: &System) -> Result<()> {
-    let api = system.api();
-    let job = api.submit(&command(&["sleep", "600"]))?;
-    api.until(&job, "runs", |view| view.state == StateName::Running)?;
-    system.cli.ok(["job", "cancel", &job.to_string(), "--reason", "not needed any more"])?;
-    let view = api.ended(&job)?;
-    let reason = view.cancel.as_ref().and_then(|cancel| cancel.reason.as_deref());
-    ensure!(
-        view.state == StateName::Cancelled && reason == Some("not needed any more"),
-        "the job is {}, its cancel {:?}",
-        view.state,
-        view.cancel
-    );
-    ensure!(of_job(&job)?.is_empty(), "the cancelled job still runs");
-    say("`sleep 600`: cancelled by `hiveforge job cancel`, its process is gone");
-    Ok(())
-}
-
-/// Ctrl-C in front of `hiveforge run`.
-fn is_interrupted(system: &System) -> Result<()> {
+/// A job that is cancelled by command, and one whose `hiveforge run` gets a Ctrl-C. An agent learns of cancels when it
+/// renews its leases, of both at once.
+fn are_cancelled(system: &System) -> Result<()> {
     let api = system.api();
     let before = api.all()?;
-    let running = system.cli.start(["run", "--", "sleep", "600"])?;
-    let job = crate::eventually("the job of `hiveforge run` runs", || {
+    let run = system.cli.start(["run", "--", "sleep", "600"])?;
+    let interrupted = eventually("the job of `hiveforge run` runs", || {
         let all = api.all()?;
-        let new = all.into_values().find(|view| !before.contains_key(&view.id) && view.state == StateName::Running);
+        let new = all
+            .into_values()
+            .find(|view| !before.contains_key(&view.id) && is_running(view));
         Ok(new.map(|view| view.id))
     })?;
-    running.signal(Signal::INT)?;
-    let finished = running.finish()?;
-    ensure!(finished.code == Some(130), "after Ctrl-C `hiveforge run` exits with {:?}", finished.code);
-    let view = api.job(&job)?;
-    ensure!(view.state == StateName::Cancelled, "after Ctrl-C the job is {}", view.state);
-    say("`hiveforge run -- sleep 600` and Ctrl-C: the job is cancelled, the exit code is 130");
+    let cancelled = api.submit(&command(&["sleep", "600"]))?;
+    api.until(&cancelled, "runs", is_running)?;
+
+    let asked_at = Instant::now();
+    system
+        .cli
+        .ok(["job", "cancel", &cancelled.to_string(), "--reason", REASON])?;
+    run.signal(Signal::INT)?;
+    let view = is_cancelled(system, &cancelled)?;
+    let reason = view.cancel.as_ref().and_then(|cancel| cancel.reason.as_deref());
+    ensure!(reason == Some(REASON), "the reason of the cancel is {reason:?}");
+    say(&format!(
+        "`sleep 600` and `hiveforge job cancel`: cancelled, its process is gone ({})",
+        since(asked_at)
+    ));
+    let finished = run.finish()?;
+    ensure!(
+        finished.code == Some(130),
+        "after Ctrl-C `hiveforge run` exits with {:?}",
+        finished.code
+    );
+    is_cancelled(system, &interrupted)?;
+    say(&format!(
+        "`hiveforge run -- sleep 600` and Ctrl-C: cancelled, exit code 130 ({})",
+        since(asked_at)
+    ));
     Ok(())
+}
+
+fn is_running(view: &JobView) -> bool {
+    view.state == StateName::Running
+}
+
+fn is_cancelled(system: &System, job: &JobId) -> Result<JobView> {
+    let view = system.api().ended(job)?;
+    ensure!(
+        view.state == StateName::Cancelled,
+        "the job is {}: {:?}",
+        view.state,
+        view.cause_text
+    );
+    ensure!(of_job(job)?.is_empty(), "the cancelled job still runs");
+    Ok(view)
+}
+
+fn since(instant: Instant) -> String {
+    format!("{:.1} s", instant.elapsed().as_secs_f64())
 }

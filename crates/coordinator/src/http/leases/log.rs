@@ -104,11 +104,7 @@ async fn store_chunk(
     Err(LogRefused::Changed.into())
 }
 
-fn settled(
-    coordinator: &Coordinator,
-    job: &JobId,
-    stored: Result<u64, LogRefused>,
-) -> Result<u64, Failed> {
+fn settled(coordinator: &Coordinator, job: &JobId, stored: Result<u64, LogRefused>) -> Result<u64, Failed> {
     if matches!(stored, Err(LogRefused::LeaseLost)) {
         refuse(coordinator, job, "log", "the lease was lost");
     }

@@ -1,0 +1,266 @@
+//! The composition root: what is refused at the start, and what a new process finds of the old one.
+//!
+//! Over the embedded nexus in a directory of its own, as a user would start it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, and the lint knows only functions marked as such"
+)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use domain::job::{Evidence, Report, RunEnd, Usage};
+use domain::{Digest, JobSpec, Resources, Span};
+use hiveforge_supervisors_coordinator::{
+    ADMIN_TOKEN_FILE, Config, JOIN_TOKEN_FILE, NexusUrl, Running, StartError, start,
+};
+use protocol::agents::{AgentInfo, Enrolled};
+use protocol::client::{Client, Options};
+use protocol::jobs::{JobView, Submitted};
+use protocol::leases::{
+    ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Proof, RenewReply,
+    RenewRequest, Standing,
+};
+
+fn config(data: &Path) -> Config {
+    Config {
+        nexus: NexusUrl::Sqlite(data.join("nexus.db")),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data: data.to_owned(),
+        coordinator: Default::default(),
+    }
+}
+
+fn client(running: &Running, data: &Path, token_file: &str) -> Client {
+    let token = fs::read_to_string(data.join(token_file)).unwrap();
+    Client::new([format!("http://{}", running.address)], token.trim()).unwrap()
+}
+
+fn why(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(source) = inner {
+        text = format!("{text}: {source}");
+        inner = source.source();
+    }
+    text
+}
+
+async fn refusal(config: Config) -> StartError {
+    start(config).await.err().unwrap()
+}
+
+async fn stop(running: Running) {
+    assert_eq!(running.stop(Duration::from_secs(10)).await, []);
+}
+
+fn agent() -> AgentInfo {
+    AgentInfo {
+        id: "01k2b3c4d5e6f7g8h9j0000001".parse().unwrap(),
+        name: "forge".parse().unwrap(),
+        fingerprint: Digest::of(b"forge"),
+        labels: [].into(),
+        capacity: Resources {
+            cpu_millis: 1_000,
+            memory_bytes: 1 << 30,
+        },
+        slots: 1,
+        executor: "process".to_owned(),
+        version: "0.1.0".to_owned(),
+    }
+}
+
+fn claim(agent: &AgentInfo) -> ClaimRequest {
+    ClaimRequest {
+        agent: agent.id.clone(),
+        slots: 1,
+        ahead: None,
+        free: agent.capacity,
+        held: Vec::new(),
+        wait_ms: 5_000,
+        enrol: None,
+    }
+}
+
+#[tokio::test]
+async fn one_nexus_file_has_one_coordinator_and_the_second_hears_why_it_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(config(data.path())).await.unwrap();
+    let refused = refusal(config(data.path())).await;
+    let said = why(&refused);
+    assert!(matches!(refused, StartError::Nexus(_)), "{said}");
+    assert!(
+        said.starts_with("cannot open the nexus: open ") && said.contains("in use by another process"),
+        "{said}"
+    );
+    stop(running).await;
+    stop(start(config(data.path())).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_token_that_others_can_read_keeps_the_coordinator_from_starting() {
+    let data = tempfile::tempdir().unwrap();
+    stop(start(config(data.path())).await.unwrap()).await;
+    let token = data.path().join(ADMIN_TOKEN_FILE);
+    fs::set_permissions(&token, Permissions::from_mode(0o640)).unwrap();
+    let said = why(&refusal(config(data.path())).await);
+    assert!(
+        said.contains("can be read by others") && said.contains("chmod 600"),
+        "{said}"
+    );
+    fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    stop(start(config(data.path())).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let said = why(&refusal(Config {
+        listen,
+        ..config(data.path())
+    })
+    .await);
+    assert!(
+        said.starts_with(&format!("cannot listen on {listen}: ")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_data_directory_is_made_for_its_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("a/b");
+    stop(start(config(&data)).await.unwrap()).await;
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_jobs_tokens_keys_and_leases() {
+    let data = tempfile::tempdir().unwrap();
+    let agent = agent();
+    let running = start(config(data.path())).await.unwrap();
+    let (person, machine) = (
+        client(&running, data.path(), ADMIN_TOKEN_FILE),
+        client(&running, data.path(), JOIN_TOKEN_FILE),
+    );
+    let _: Enrolled = machine
+        .post("/v1/agents", &agent, Options::default())
+        .await
+        .unwrap();
+    let spec = JobSpec::command(["true"]);
+    let keyed = || Options::default().header("idempotency-key", "nightly");
+    let made: Submitted = person.post("/v1/jobs", &spec, keyed()).await.unwrap();
+    let reply: ClaimReply = machine
+        .post("/v1/claims", &claim(&agent), Options::default())
+        .await
+        .unwrap();
+    let lease = reply.leases.into_iter().next().unwrap();
+    stop(running).await;
+
+    let running = start(config(data.path())).await.unwrap();
+    // The tokens are the same, the address is not.
+    let (person, machine) = (
+        client(&running, data.path(), ADMIN_TOKEN_FILE),
+        client(&running, data.path(), JOIN_TOKEN_FILE),
+    );
+    let again: Submitted = person.post("/v1/jobs", &spec, keyed()).await.unwrap();
+    assert_eq!(again.id, made.id);
+    let proof = Proof {
+        job: lease.job.clone(),
+        token: lease.token.clone(),
+    };
+    let renewal = RenewRequest {
+        agent: agent.id.clone(),
+        leases: vec![proof],
+    };
+    let renewed: RenewReply = machine
+        .post("/v1/leases/renew", &renewal, Options::default())
+        .await
+        .unwrap();
+    assert_eq!(renewed.standings, [Standing::Live]);
+    // A claim that lists nothing gets the same lease with the same token: nothing of it was in the process.
+    let repeated: ClaimReply = machine
+        .post("/v1/claims", &claim(&agent), Options::default())
+        .await
+        .unwrap();
+    assert_eq!(repeated.leases, std::slice::from_ref(&lease));
+    let evidence = Evidence {
+        log_bytes: 0,
+        log_digest: Digest::of(b""),
+        artifacts: 0,
+        ran: Span::from_secs(1),
+        usage: Usage::default(),
+    };
+    let report = Report {
+        end: RunEnd::Succeeded,
+        evidence: Some(evidence),
+    };
+    let over = Finish {
+        job: lease.job,
+        token: lease.token,
+        report,
+        log: None,
+        artifacts: Vec::new(),
+    };
+    let request = FinishRequest {
+        finishes: vec![over],
+        claim: None,
+    };
+    let finished: FinishReply = machine
+        .post("/v1/leases/finish", &request, Options::default())
+        .await
+        .unwrap();
+    assert_eq!(finished.results, [FinishResult::Done]);
+    stop(running).await;
+
+    let running = start(config(data.path())).await.unwrap();
+    let person = client(&running, data.path(), ADMIN_TOKEN_FILE);
+    let job: JobView = person
+        .get(&format!("/v1/jobs/{}", made.id), Options::default())
+        .await
+        .unwrap();
+    assert_eq!(job.state.as_str(), "succeeded");
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_agents_that_wait_for_work() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(config(data.path())).await.unwrap();
+    let machine = client(&running, data.path(), JOIN_TOKEN_FILE);
+    let agent = agent();
+    let _: Enrolled = machine
+        .post("/v1/agents", &agent, Options::default())
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let parked = ClaimRequest {
+        wait_ms: 30_000,
+        ..claim(&agent)
+    };
+    let claim = machine.post::<ClaimReply>("/v1/claims", &parked, Options::default());
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stop(running).await;
+    };
+    let (claim, ()) = tokio::join!(claim, stop);
+    assert_eq!(claim.unwrap().leases, []);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_nexus_is_named_by_its_url() {
+    assert_eq!(
+        "sqlite:/var/x.db".parse(),
+        Ok(NexusUrl::Sqlite("/var/x.db".into()))
+    );
+    for text in ["", "sqlite:", "/var/x.db", "mysql:x"] {
+        let refused = text.parse::<NexusUrl>().unwrap_err().to_string();
+        assert!(refused.contains("write it like sqlite:"), "{refused}");
+    }
+}
