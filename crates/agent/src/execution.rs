@@ -1,11 +1,11 @@
 //! The actor of one slot: takes one run after the other through its phases.
 //!
-//! It asks the table for its duty, does that one step beside its mailbox, and asks again. A step that its death
-//! interrupts is repeated by its successor, and what must not be repeated (the start of the command, the draining of its
-//! output) goes on where it was, because it belongs to the table. So the actor owns nothing but its seat.
+//! Beside its mailbox it asks the table for the slot's duty, does it, and asks again until the run is over. A step that
+//! its death interrupts is repeated by its successor, and what must not be repeated (the start of the command, the
+//! draining of its output) goes on where it was, because it belongs to the table. So the actor owns nothing but its seat.
 //!
-//! Actors stay with their slots and not with one run: starting a supervised subtree for each run costs several tens of
-//! microseconds, which is a part of what `/bin/true` itself takes.
+//! Actors stay with their slots and not with one run, and steps are not messages: a supervised subtree for each run would
+//! cost several tens of microseconds and a message for each step as much again, a part of what `/bin/true` itself takes.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock::{jitter, wall};
 use crate::run::Run;
 use crate::table::{Duty, Outcome, QUIET_BYTES, Seat, Start};
-use crate::workplace::{NotPrepared, prepare};
+use crate::workplace::{NotPrepared, cause_of, prepare};
 use crate::{Station, artifacts, backoff};
 
 /// Most output that is drained before other messages are looked at.
@@ -34,8 +34,8 @@ const MAILBOX: usize = 8;
 
 /// What wakes the actor.
 pub enum Msg {
-    /// A step is done: look for the next.
-    Done,
+    /// A run is over, or there was none: look for the next.
+    Next,
     /// A step could not be done because nobody was reached.
     Failed(ClientError),
     /// It is time to try it again.
@@ -74,7 +74,7 @@ impl Actor for Execution {
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
         let seat = self.station.table.serve(self.slot, Instant::now());
-        ctx.tell_self(Msg::Done);
+        ctx.tell_self(Msg::Next);
         Ok(State {
             failures: 0,
             _seat: seat,
@@ -83,85 +83,91 @@ impl Actor for Execution {
 
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
-            Msg::Done => {
-                state.failures = 0;
-                self.step(ctx)
-            }
-            Msg::Retry => self.step(ctx),
+            Msg::Next => state.failures = 0,
+            Msg::Retry => {}
             Msg::Failed(error) => {
                 if state.failures == 0 {
                     tracing::warn!(slot = self.slot, %error, "a run waits for the coordinator");
                 }
                 state.failures = state.failures.saturating_add(1);
                 ctx.tick_after(backoff::backoff(state.failures, jitter()), Msg::Retry);
-                Ok(())
+                return Ok(());
             }
         }
-    }
-}
-
-impl Execution {
-    fn step(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
-        let station = Arc::clone(&self.station);
-        match station.table.duty(self.slot, Instant::now()) {
-            Duty::Idle => ctx.task(idle(station))?,
-            Duty::Prepare(run) => ctx.task(prepare_and_start(station, run))?,
-            Duty::Start(run, start) => ctx.task(wait_for_start(station, run, start))?,
-            Duty::Watch(run, command, until) => ctx.task(watch(station, self.slot, run, command, until))?,
-            Duty::Collect(run, outcome) => ctx.task(collect(station, self.slot, run, outcome))?,
-        }
+        ctx.task(serve(Arc::clone(&self.station), self.slot))?;
         Ok(())
     }
 }
 
-async fn idle(station: Arc<Station>) -> Msg {
+/// Does what the slot's run needs, one step after the other, until it is over; or waits for work once.
+async fn serve(station: Arc<Station>, slot: usize) -> Msg {
+    loop {
+        let step = match station.table.duty(slot, Instant::now()) {
+            Duty::Idle => {
+                idle(&station).await;
+                return Msg::Next;
+            }
+            Duty::Prepare(run) => prepare_and_start(&station, &run).await,
+            Duty::Start(run, start) => {
+                wait_for_start(&station, &run, start).await;
+                Ok(())
+            }
+            Duty::Watch(run, command, until) => {
+                watch(&station, slot, &run, &*command, until).await;
+                Ok(())
+            }
+            Duty::Collect(run, outcome) => collect(&station, slot, &run, outcome).await,
+        };
+        if let Err(error) = step {
+            return Msg::Failed(error);
+        }
+    }
+}
+
+async fn idle(station: &Station) {
     tokio::select! {
         () = station.table.bells.work.notified() => {}
         () = sleep(LOOK) => {}
     }
-    Msg::Done
 }
 
 /// Prepares a run and makes its start, which then belongs to the table.
-async fn prepare_and_start(station: Arc<Station>, run: Arc<Run>) -> Msg {
-    if let Err(error) = station.footprints.mark(&run, None) {
-        station
-            .table
-            .not_started(&run, crate::workplace::cause_of("record the run", &error));
-        return Msg::Done;
+async fn prepare_and_start(station: &Station, run: &Run) -> Result<(), ClientError> {
+    if let Err(error) = station.footprints.mark(run, None) {
+        station.table.not_started(run, cause_of("record the run", &error));
+        return Ok(());
     }
     let prepared = tokio::select! {
-        prepared = prepare(&station, &run) => prepared,
-        () = run.wake.notified() => return Msg::Done,
+        prepared = prepare(station, run) => prepared,
+        () = run.wake.notified() => return Ok(()),
     };
     match prepared {
         Ok(launch) => {
             let executor = Arc::clone(&station.executor);
             let start = async move { executor.start(launch).await.map_err(Arc::new) };
-            station.table.starting(&run, start.boxed().shared());
-            Msg::Done
+            station.table.starting(run, start.boxed().shared());
+            Ok(())
         }
         Err(NotPrepared::Failed(cause)) => {
-            station.table.not_started(&run, cause);
-            Msg::Done
+            station.table.not_started(run, cause);
+            Ok(())
         }
-        Err(NotPrepared::Unreachable(error)) => Msg::Failed(error),
+        Err(NotPrepared::Unreachable(error)) => Err(error),
     }
 }
 
-async fn wait_for_start(station: Arc<Station>, run: Arc<Run>, start: Start) -> Msg {
+async fn wait_for_start(station: &Station, run: &Run, start: Start) {
     match start.await {
         Ok(command) => {
             let identity = command.identity();
-            station.table.running(&run, command, Instant::now());
-            if let Err(error) = station.footprints.mark(&run, Some(identity)) {
+            station.table.running(run, command, Instant::now());
+            if let Err(error) = station.footprints.mark(run, Some(identity)) {
                 // The run goes on; only its clean-up after a crash of the agent is in doubt.
                 tracing::warn!(job.id = %run.held.job, %error, "cannot record the identity of a run");
             }
         }
-        Err(error) => station.table.not_started(&run, cause_of_launch(&error)),
+        Err(error) => station.table.not_started(run, cause_of_launch(&error)),
     }
-    Msg::Done
 }
 
 fn cause_of_launch(error: &LaunchError) -> Cause {
@@ -178,24 +184,17 @@ fn cause_of_launch(error: &LaunchError) -> Cause {
 }
 
 /// Watches a command until it has output, ends, is wanted to end, or is to be looked at again.
-async fn watch(
-    station: Arc<Station>,
-    slot: usize,
-    run: Arc<Run>,
-    command: Arc<dyn Command>,
-    until: Option<Instant>,
-) -> Msg {
+async fn watch(station: &Station, slot: usize, run: &Run, command: &dyn Command, until: Option<Instant>) {
     let ready = tokio::select! {
         biased;
-        () = run.wake.notified() => return Msg::Done,
-        () = until_then(until) => return Msg::Done,
+        () = run.wake.notified() => return,
+        () = until_then(until) => return,
         ready = command.ready() => ready,
     };
     match (ready, command.end()) {
-        (Ready::Ended, Some(end)) => station.table.over(&run, end, Instant::now()),
-        (Ready::Ended | Ready::Output, _) => drain(&station, slot, &run, &*command),
+        (Ready::Ended, Some(end)) => station.table.over(run, end, Instant::now()),
+        (Ready::Ended | Ready::Output, _) => drain(station, slot, run, command),
     }
-    Msg::Done
 }
 
 async fn until_then(until: Option<Instant>) {
@@ -229,10 +228,19 @@ const fn frame_stream(stream: Stream) -> frame::Stream {
 }
 
 /// Hands over what the run left, and frees the slot.
-async fn collect(station: Arc<Station>, slot: usize, run: Arc<Run>, outcome: Outcome) -> Msg {
+async fn collect(
+    station: &Station,
+    slot: usize,
+    run: &Arc<Run>,
+    outcome: Outcome,
+) -> Result<(), ClientError> {
     run.spool.close(wall());
     let collecting = async {
-        let (end, manifest) = artifacts::collect(&station, &run, &outcome).await?;
+        let (end, manifest) = match run.spec.artifacts.is_empty() {
+            true => (outcome.end.clone(), Vec::new()),
+            // On the heap, for most runs do without and should not carry it.
+            false => Box::pin(artifacts::collect(station, run, &outcome)).await?,
+        };
         while !run.spool.is_delivered_by_finish() {
             station.table.bells.ship[slot].notify_one();
             tokio::select! {
@@ -240,25 +248,19 @@ async fn collect(station: Arc<Station>, slot: usize, run: Arc<Run>, outcome: Out
                 () = sleep(LOOK) => {}
             }
         }
-        Ok((end, manifest))
+        Ok::<_, ClientError>((end, manifest))
     };
-    let collected = tokio::select! {
-        collected = collecting => collected,
-        () = run.wake.notified() => return Msg::Done,
+    let (end, manifest) = tokio::select! {
+        collected = collecting => collected?,
+        () = run.wake.notified() => return Ok(()),
     };
-    match collected {
-        Ok((end, manifest)) => {
-            // Artifacts may be asked for once more, so their directory stays until the report is taken.
-            let keeps_files = !manifest.is_empty();
-            let outcome = Outcome { end, ..outcome };
-            let removed = keeps_files || remove_workdir(&station, &run);
-            station
-                .table
-                .ended(&run, outcome, manifest, keeps_files || !removed);
-            Msg::Done
-        }
-        Err(error) => Msg::Failed(error),
-    }
+    // Artifacts may be asked for once more, so their directory stays until the report is taken.
+    let keeps_files = !manifest.is_empty();
+    let files_left = keeps_files || !remove_workdir(station, run);
+    station
+        .table
+        .ended(run, Outcome { end, ..outcome }, manifest, files_left);
+    Ok(())
 }
 
 /// Removes the work directory; of most jobs it is empty.

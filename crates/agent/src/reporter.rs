@@ -18,11 +18,9 @@ use tokio::time::Instant;
 use crate::backoff::backoff;
 use crate::clock::{BootTime, jitter};
 use crate::run::Run;
-use crate::table::{Batch, Supply};
+use crate::table::{BATCH_GOOD, Batch, Supply};
 use crate::{Station, artifacts, claim, ship};
 
-/// A batch that has so many reports does not wait for more.
-const BATCH_GOOD: usize = 16;
 /// How long a smaller one waits while there is work to go on with.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
 /// How often it looks without being woken: what failed is tried again then.

@@ -28,6 +28,7 @@ use protocol::leases::Held;
 use tokio::sync::{Notify, watch};
 
 pub use self::admission::Room;
+pub(crate) use self::delivery::BATCH_GOOD;
 pub use self::delivery::{Batch, Delivery, Supply};
 pub use self::intent::Stop;
 pub use self::phase::{Halt, Outcome, Start};

@@ -38,7 +38,8 @@ pub(crate) async fn prepare(station: &Station, run: &Run) -> Result<Launch, NotP
         let inputs =
             Inputs::open(workdir).map_err(|error| machine_failed("open the work directory", &error))?;
         for (path, input) in &run.spec.inputs {
-            fetch(station, &inputs, path, input).await?;
+            // On the heap, for most runs do without and should not carry it.
+            Box::pin(fetch(station, &inputs, path, input)).await?;
         }
     }
     Ok(launch(station, run, workdir))

@@ -1,7 +1,7 @@
 //! Makes jobs claimable whose time has come.
 //!
-//! Owns nothing. Twice a second it fires what is due, each timer once, because the job's record guards it. The backstop of a running job's timeout is in the deadline of its lease
-//! (`domain::plan::lease_end`), so it needs no timer here.
+//! Owns nothing. Twice a second it fires what is due, each timer once, because the job's record guards it. The backstop
+//! of a running job's timeout is in the renewal of its lease (`domain::plan::has_overrun`), so it needs no timer here.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use domain::job::{State, leases_set};
-use domain::plan::LaneDemand;
-use domain::{AgentId, AgentRef, Job, JobId, JobSpec, Lane, Timestamp};
+use domain::plan::{LaneDemand, has_overrun};
+use domain::{AgentId, AgentRef, Cause, Job, JobEvent, JobId, JobSpec, Lane, Timestamp};
 use nexus::{Ascending, Durability, Outcome, Score, Taken};
 
 use crate::duty::HOLD;
-use crate::error::LedgerError;
+use crate::error::{ApplyError, LedgerError};
 use crate::keys;
 use crate::ledger::{Ledger, TRIES_MAX};
 use crate::plan::{self, Lease};
@@ -43,6 +43,8 @@ pub struct RenewItem {
     pub job: JobId,
     /// The attempt.
     pub attempt: u32,
+    /// How much of the time since the claim does not count against the job's timeout.
+    pub uncounted: Duration,
 }
 
 /// What became of a lease.
@@ -205,6 +207,10 @@ impl Ledger {
         let mut renewals = Vec::with_capacity(items.len());
         for (((_, item), found), deadline) in items.iter().zip(self.load_all(&ulids).await?).zip(deadlines) {
             let planned = match (found, deadline) {
+                (Some(Ok(before)), Some(_)) if has_overrun(before.job(), now, item.uncounted) => {
+                    self.take_overrun(item).await?;
+                    Renewal::Lost
+                }
                 (Some(Ok(before)), Some(deadline)) => {
                     let lease = Lease {
                         agent,
@@ -225,6 +231,15 @@ impl Ledger {
             renewals.push(planned);
         }
         Ok(renewals)
+    }
+
+    /// Takes a lease whose agent renews it for ever. What happened meanwhile decides, if anything did.
+    async fn take_overrun(&self, item: &RenewItem) -> Result<(), LedgerError> {
+        let event = JobEvent::LeaseTaken { attempt: item.attempt, cause: Cause::Timeout };
+        match self.apply(&item.job, event).await {
+            Ok(_) | Err(ApplyError::Unknown(_) | ApplyError::Refused(_)) => Ok(()),
+            Err(ApplyError::Ledger(error)) => Err(error),
+        }
     }
 
     /// Where the leases of an agent stand.

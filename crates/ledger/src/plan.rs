@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use domain::entity::FOLLOWUPS;
 use domain::job::{State, Waits, apply, leases_set};
-use domain::plan::{Beat, LaneDemand, ReapPlan, lease_end, plan_beat, taken_because};
-use domain::{AgentId, AgentRef, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp};
+use domain::plan::{Beat, LaneDemand, ReapPlan, plan_beat};
+use domain::{AgentId, AgentRef, Cause, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp};
 use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Transaction, TxId, Version};
 
 use crate::keys;
@@ -53,7 +53,7 @@ pub fn claim(
     };
     let job = step.next.clone();
     let ulid = job.id.ulid().to_owned();
-    let mut tx = changed(id, before, step, now, Some(lease_end(&job, now, ttl)));
+    let mut tx = changed(id, before, step, now, Some(now.plus(ttl)));
     tx.guards.push(Guard::Member(
         keys::HELD.to_owned(),
         ulid.clone(),
@@ -95,7 +95,7 @@ pub fn renew(
         return None;
     }
     let (set, member) = (leases_set(lease.agent), job.id.ulid().to_owned());
-    let until = Score::saturating(lease_end(job, now, ttl).as_millis());
+    let until = Score::saturating(now.plus(ttl).as_millis());
     let mut tx = Transaction::new(id, Class::Relief);
     tx.guards.push(before.guard());
     tx.guards
@@ -124,7 +124,7 @@ pub fn reap(before: &StoredJob, overdue: &Overdue, now: Timestamp) -> Option<(Mo
     let job = before.job();
     let event = JobEvent::LeaseTaken {
         attempt: job.attempt,
-        cause: taken_because(job, now),
+        cause: Cause::LeaseLost,
     };
     let step = moved(apply(job, event, now).ok()?)?;
     let member = job.id.ulid().to_owned();

@@ -103,7 +103,28 @@ pub struct RenewRequest {
     /// Who asks.
     pub agent: AgentId,
     /// All leases that the agent holds.
-    pub leases: Vec<Proof>,
+    pub leases: Vec<Renewal>,
+}
+
+/// A lease that the agent wants to keep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewal {
+    /// The job.
+    pub job: JobId,
+    /// The lease's token.
+    pub token: LeaseToken,
+    /// How much of the time since the claim does not count against the job's timeout, in milliseconds: held ahead,
+    /// preparing, suspended, or handing over what the run left.
+    #[serde(default)]
+    pub uncounted_ms: u64,
+}
+
+impl From<Proof> for Renewal {
+    /// The renewal of a lease all of whose time counts.
+    fn from(Proof { job, token }: Proof) -> Self {
+        Self { job, token, uncounted_ms: 0 }
+    }
 }
 
 /// The answer to a renewal: one standing for each lease, in order, and leases that were not listed.

@@ -21,9 +21,11 @@ use protocol::agents::{AgentInfo, Enrolled};
 use protocol::client::{Client, Options};
 use protocol::jobs::{JobView, Submitted};
 use protocol::leases::{
-    ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Proof, RenewReply,
+    ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Lease, Proof, RenewReply,
     RenewRequest, Standing,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 fn config(data: &Path) -> Config {
     Config {
@@ -129,6 +131,8 @@ async fn an_address_that_is_taken_is_named() {
         said.starts_with(&format!("cannot listen on {listen}: ")),
         "{said}"
     );
+    // What was opened before is let go of.
+    stop(start(config(data.path())).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -139,35 +143,55 @@ async fn the_data_directory_is_made_for_its_owner_alone() {
     assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
+async fn post<T: DeserializeOwned>(client: &Client, path: &str, body: &(impl Serialize + Sync)) -> T {
+    client.post(path, body, Options::default()).await.unwrap()
+}
+
+/// The finish of a run that said nothing and went well.
+fn success(lease: &Lease) -> FinishRequest {
+    let evidence = Evidence {
+        log_bytes: 0,
+        log_digest: Digest::of(b""),
+        artifacts: 0,
+        ran: Span::from_secs(1),
+        usage: Usage::default(),
+    };
+    let over = Finish {
+        job: lease.job.clone(),
+        token: lease.token.clone(),
+        report: Report {
+            end: RunEnd::Succeeded,
+            evidence: Some(evidence),
+        },
+        log: None,
+        artifacts: Vec::new(),
+    };
+    FinishRequest {
+        finishes: vec![over],
+        claim: None,
+    }
+}
+
 #[tokio::test]
 async fn a_restart_keeps_jobs_tokens_keys_and_leases() {
     let data = tempfile::tempdir().unwrap();
-    let agent = agent();
-    let running = start(config(data.path())).await.unwrap();
-    let (person, machine) = (
-        client(&running, data.path(), ADMIN_TOKEN_FILE),
-        client(&running, data.path(), JOIN_TOKEN_FILE),
-    );
-    let _: Enrolled = machine
-        .post("/v1/agents", &agent, Options::default())
-        .await
-        .unwrap();
-    let spec = JobSpec::command(["true"]);
+    let (agent, spec) = (agent(), JobSpec::command(["true"]));
     let keyed = || Options::default().header("idempotency-key", "nightly");
+    let both = |running: &Running| {
+        [ADMIN_TOKEN_FILE, JOIN_TOKEN_FILE].map(|file| client(running, data.path(), file))
+    };
+
+    let running = start(config(data.path())).await.unwrap();
+    let [person, machine] = both(&running);
+    let _: Enrolled = post(&machine, "/v1/agents", &agent).await;
     let made: Submitted = person.post("/v1/jobs", &spec, keyed()).await.unwrap();
-    let reply: ClaimReply = machine
-        .post("/v1/claims", &claim(&agent), Options::default())
-        .await
-        .unwrap();
+    let reply: ClaimReply = post(&machine, "/v1/claims", &claim(&agent)).await;
     let lease = reply.leases.into_iter().next().unwrap();
     stop(running).await;
 
-    let running = start(config(data.path())).await.unwrap();
     // The tokens are the same, the address is not.
-    let (person, machine) = (
-        client(&running, data.path(), ADMIN_TOKEN_FILE),
-        client(&running, data.path(), JOIN_TOKEN_FILE),
-    );
+    let running = start(config(data.path())).await.unwrap();
+    let [person, machine] = both(&running);
     let again: Submitted = person.post("/v1/jobs", &spec, keyed()).await.unwrap();
     assert_eq!(again.id, made.id);
     let proof = Proof {
@@ -176,50 +200,19 @@ async fn a_restart_keeps_jobs_tokens_keys_and_leases() {
     };
     let renewal = RenewRequest {
         agent: agent.id.clone(),
-        leases: vec![proof],
+        leases: vec![proof.into()],
     };
-    let renewed: RenewReply = machine
-        .post("/v1/leases/renew", &renewal, Options::default())
-        .await
-        .unwrap();
+    let renewed: RenewReply = post(&machine, "/v1/leases/renew", &renewal).await;
     assert_eq!(renewed.standings, [Standing::Live]);
     // A claim that lists nothing gets the same lease with the same token: nothing of it was in the process.
-    let repeated: ClaimReply = machine
-        .post("/v1/claims", &claim(&agent), Options::default())
-        .await
-        .unwrap();
+    let repeated: ClaimReply = post(&machine, "/v1/claims", &claim(&agent)).await;
     assert_eq!(repeated.leases, std::slice::from_ref(&lease));
-    let evidence = Evidence {
-        log_bytes: 0,
-        log_digest: Digest::of(b""),
-        artifacts: 0,
-        ran: Span::from_secs(1),
-        usage: Usage::default(),
-    };
-    let report = Report {
-        end: RunEnd::Succeeded,
-        evidence: Some(evidence),
-    };
-    let over = Finish {
-        job: lease.job,
-        token: lease.token,
-        report,
-        log: None,
-        artifacts: Vec::new(),
-    };
-    let request = FinishRequest {
-        finishes: vec![over],
-        claim: None,
-    };
-    let finished: FinishReply = machine
-        .post("/v1/leases/finish", &request, Options::default())
-        .await
-        .unwrap();
+    let finished: FinishReply = post(&machine, "/v1/leases/finish", &success(&lease)).await;
     assert_eq!(finished.results, [FinishResult::Done]);
     stop(running).await;
 
     let running = start(config(data.path())).await.unwrap();
-    let person = client(&running, data.path(), ADMIN_TOKEN_FILE);
+    let [person, _] = both(&running);
     let job: JobView = person
         .get(&format!("/v1/jobs/{}", made.id), Options::default())
         .await

@@ -133,12 +133,17 @@ fn below<'a>(dir: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
+/// `path` as seen from `dir`, with `..` worked out, since files are known by their plain paths.
 fn join(dir: &str, path: &str) -> String {
-    if dir.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{dir}/{path}")
+    let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
     }
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -178,7 +183,11 @@ mod tests {
                 "//! Not reached: the one below `job` is meant.\n",
             ),
             ("a/src/odd.rs", "//! Reached.\n"),
-            ("a/src/bin/tool.rs", "//! A crate of its own.\n"),
+            (
+                "a/src/bin/tool.rs",
+                "#[path = \"../../tests/support/far.rs\"]\nmod far;\n",
+            ),
+            ("a/tests/support/far.rs", "//! Reached from elsewhere.\n"),
             ("not-a-package/x.rs", "//! Nobody's.\n"),
         ]);
         assert_eq!(places(&check(&tree)), ["a/src/apply.rs:1"]);

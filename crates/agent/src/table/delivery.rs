@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::job::{GiveBack, Report};
 use protocol::Problem;
@@ -17,6 +18,8 @@ use super::RunTable;
 use super::phase::Phase;
 use crate::run::Run;
 
+/// A batch that has so many reports does not wait for more.
+pub(crate) const BATCH_GOOD: usize = 16;
 /// How often a report may be refused for a reason that nobody here understands.
 const REFUSALS_MAX: u32 = 20;
 
@@ -27,6 +30,16 @@ pub struct Delivery {
     artifacts: Vec<Artifact>,
     refusals: u32,
     needs: Option<Supply>,
+}
+
+impl Delivery {
+    /// How long the command ran, as far as it is reported.
+    pub(super) fn ran(&self) -> Duration {
+        self.report
+            .evidence
+            .as_ref()
+            .map_or(Duration::ZERO, |evidence| evidence.ran.duration())
+    }
 }
 
 /// What the coordinator lacks before it takes a report.

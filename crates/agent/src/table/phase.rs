@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// The slot that it occupies, from its start to its end.
     pub(super) slot: Option<usize>,
+    /// When the request was sent that it was granted to.
+    pub(super) admitted_at: BootTime,
     /// When the last accepted request for this lease was sent.
     pub(super) confirmed_at: BootTime,
     /// The coordinator said that the lease is not ours any more.
@@ -145,6 +147,7 @@ impl Entry {
             run,
             phase,
             slot: None,
+            admitted_at: confirmed_at,
             confirmed_at,
             lost: false,
             halt: None,
@@ -152,6 +155,18 @@ impl Entry {
             attached_at: None,
             attempted: false,
             made_files: false,
+        }
+    }
+}
+
+impl Entry {
+    /// How long its command has run.
+    pub(super) fn ran(&self, now: Instant) -> Duration {
+        match &self.phase {
+            Phase::Running(watched) => watched.ran(now),
+            Phase::Collecting(outcome) => outcome.ran.duration(),
+            Phase::Ended(delivery) => delivery.ran(),
+            Phase::Unstarted | Phase::Preparing | Phase::Starting(_) | Phase::Returning(_) => Duration::ZERO,
         }
     }
 }

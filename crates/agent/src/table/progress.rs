@@ -12,7 +12,7 @@ use executor::{End, Execution, ExitStatus};
 use protocol::jobs::Artifact;
 use tokio::time::Instant;
 
-use super::delivery::Delivery;
+use super::delivery::{BATCH_GOOD, Delivery};
 use super::phase::{Halt, Outcome, Phase, Start, Watched};
 use super::{RunTable, State};
 use crate::clock::BootTime;
@@ -129,7 +129,11 @@ impl RunTable {
             state.slots[slot].run = None;
         }
         state.ended.push_back(Arc::clone(run));
-        self.bells.ended.notify_one();
+        // While there is work to go on with, a batch may grow: its first report and its last one ring.
+        let n_ended = state.ended.len();
+        if n_ended == 1 || n_ended >= BATCH_GOOD || state.unstarted.len() <= state.idle() {
+            self.bells.ended.notify_one();
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use domain::job::GiveBack;
-use protocol::leases::{Proof, Standing};
+use protocol::leases::{Held, Proof, Renewal, Standing};
 use tokio::time::Instant;
 
 use super::RunTable;
@@ -35,19 +35,30 @@ impl RunTable {
         due.then(|| kept.map(|entry| entry.run.proof.clone()).collect())
     }
 
+    /// What to send for these leases: with each, how much of the time since its claim does not count against the job's
+    /// timeout. That is all of it but what the command ran.
+    pub fn renewals(&self, proofs: &[Proof], now: BootTime, instant: Instant) -> Vec<Renewal> {
+        let state = self.lock();
+        let renewal = |proof: &Proof| {
+            let entry = held_of(proof).and_then(|held| state.entries.get(&held));
+            let uncounted = entry.map_or(Duration::ZERO, |entry| {
+                now.since(entry.admitted_at).saturating_sub(entry.ran(instant))
+            });
+            let uncounted_ms = u64::try_from(uncounted.as_millis()).unwrap_or(u64::MAX);
+            Renewal {
+                uncounted_ms,
+                ..proof.clone().into()
+            }
+        };
+        proofs.iter().map(renewal).collect()
+    }
+
     /// Takes in the answer to a renewal that was sent at `sent_at`.
     pub fn renewed(&self, proofs: &[Proof], standings: &[Standing], sent_at: BootTime, now: Instant) {
         let mut guard = self.lock();
         let state = &mut *guard;
         for (proof, standing) in proofs.iter().zip(standings) {
-            // The job alone names the entry only together with its token, which is of one attempt.
-            let Some((attempt, _)) = proof.token.parts() else {
-                continue;
-            };
-            let held = protocol::leases::Held {
-                job: proof.job.clone(),
-                attempt,
-            };
+            let Some(held) = held_of(proof) else { continue };
             let Some(entry) = state.entries.get_mut(&held) else {
                 continue;
             };
@@ -129,6 +140,15 @@ impl RunTable {
             self.bells.open.notify_one();
         }
     }
+}
+
+/// The lease that a proof is of. The job alone does not name it, its token is of one attempt.
+fn held_of(proof: &Proof) -> Option<Held> {
+    let (attempt, _) = proof.token.parts()?;
+    Some(Held {
+        job: proof.job.clone(),
+        attempt,
+    })
 }
 
 /// How often the fence looks while leases are held. Timers stand still while a machine sleeps, so it cannot wait for a

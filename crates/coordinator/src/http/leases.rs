@@ -186,10 +186,15 @@ pub(super) async fn renew(
     let proven: Vec<Option<RenewItem>> = request
         .leases
         .iter()
-        .map(|proof| {
+        .map(|renewal| {
+            let proof = Proof {
+                job: renewal.job.clone(),
+                token: renewal.token.clone(),
+            };
             Some(RenewItem {
-                attempt: proven(&coordinator, proof, "renew")?,
-                job: proof.job.clone(),
+                attempt: proven(&coordinator, &proof, "renew")?,
+                job: proof.job,
+                uncounted: Duration::from_millis(renewal.uncounted_ms),
             })
         })
         .collect();

@@ -92,7 +92,7 @@ impl Agent {
     pub(crate) async fn renew(&self, leases: &[Proof]) -> RenewReply {
         let request = RenewRequest {
             agent: self.info.id.clone(),
-            leases: leases.to_vec(),
+            leases: leases.iter().cloned().map(Into::into).collect(),
         };
         self.client
             .post("/v1/leases/renew", &request, Options::default())

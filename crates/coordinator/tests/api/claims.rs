@@ -325,6 +325,7 @@ async fn many_large_agents_are_all_served() {
     };
     let (replies, _) = tokio::join!(claims, submit);
     let mut claimed: usize = replies.iter().map(|reply| reply.leases.len()).sum();
+    assert!(claimed >= 1_000, "{claimed} while parked");
     // Whoever was answered between the two batches comes again.
     for (agent, reply) in large.iter().zip(&replies) {
         let wish = ClaimRequest {

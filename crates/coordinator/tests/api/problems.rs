@@ -11,6 +11,7 @@ const UNKNOWN: &str = "default-01k2b3c4d5e6f7g8h9j0kmnpqr";
 
 /// The cases, each with its name. All are people's; what agents are refused is in the modules of leases.
 fn cases(world: &World) -> Vec<(&'static str, Ask)> {
+    // tidy: long because it is a table: one row for each refusal.
     let job = |rest: &str| format!("/v1/jobs/{UNKNOWN}{rest}");
     let submit = |body: &'static str| world.say("POST", "/v1/jobs").body(body);
     let toml = |body: &'static str| submit(body).header("content-type", "application/toml");

@@ -224,7 +224,7 @@ impl Tour {
         drop(self.get::<AgentList>("agents", "/v1/agents").await);
         let request = RenewRequest {
             agent: agent.id.clone(),
-            leases: vec![proof(lease)],
+            leases: vec![proof(lease).into()],
         };
         drop(
             self.post::<RenewReply>("renew", "/v1/leases/renew", &request)

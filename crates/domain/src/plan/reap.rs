@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use crate::cause::Cause;
-use crate::job::{Job, Running, State};
+use crate::job::{Job, State};
 use crate::time::Timestamp;
 
 /// A beat older than this was missed: reapers tick once a second.
 pub const BEAT_GAP_MAX: Duration = Duration::from_secs(5);
-/// How long after its own timeout a run may take to be reported, before the coordinator stops renewing its lease.
+/// How long after its timeout a run may take to be ended by its agent, before the coordinator takes the lease.
 pub const BACKSTOP: Duration = Duration::from_secs(120);
 
 /// What reapers know of each other.
@@ -52,33 +51,18 @@ pub fn plan_beat(last: Option<Beat>, now: Timestamp, ttl_max: Duration) -> ReapP
     }
 }
 
-/// When a lease that is granted or renewed at `now` ends.
+/// Says whether a run whose agent still renews has gone on for too long: for its timeout and [`BACKSTOP`].
 ///
-/// This is also the timeout's backstop: no renewal reaches beyond the job's timeout plus [`BACKSTOP`], so an agent
-/// that never ends its run loses the lease even while it keeps renewing.
-pub fn lease_end(job: &Job, now: Timestamp, ttl: Duration) -> Timestamp {
+/// `uncounted` is the part of the time since the claim that does not count, as the agent states it: held ahead,
+/// preparing, suspended, or handing over what the run left. The agent enforces the timeout itself; this is for an agent
+/// that does not. A silent agent is another matter: its lease ends by its deadline.
+pub fn has_overrun(job: &Job, now: Timestamp, uncounted: Duration) -> bool {
     match &job.state {
-        State::Running(running) => now.plus(ttl).min(backstop(job, running)),
-        State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
-            now.plus(ttl)
+        State::Running(running) => {
+            now >= running.started_at.plus(job.timeout.duration()).plus(uncounted).plus(BACKSTOP)
         }
+        State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => false,
     }
-}
-
-/// Why the reaper takes the lease of this running job at `now`.
-pub fn taken_because(job: &Job, now: Timestamp) -> Cause {
-    match &job.state {
-        State::Running(running) if now >= backstop(job, running) => Cause::Timeout,
-        State::Running(_)
-        | State::Queued { .. }
-        | State::Succeeded { .. }
-        | State::Failed { .. }
-        | State::Cancelled { .. } => Cause::LeaseLost,
-    }
-}
-
-fn backstop(job: &Job, running: &Running) -> Timestamp {
-    running.started_at.plus(job.timeout.duration()).plus(BACKSTOP)
 }
 
 #[cfg(test)]

@@ -225,6 +225,7 @@ impl Memory {
             .map(|(job, attempt)| RenewItem {
                 job: job.clone(),
                 attempt: *attempt,
+                uncounted: Duration::ZERO,
             })
             .collect();
         let answers = pool

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use domain::JobId;
-use domain::job::RunEnd;
+use domain::job::{RunEnd, State};
+use domain::plan::BACKSTOP;
+use domain::{Cause, JobId};
 use ledger::{LedgerError, RenewItem, Renewed};
 
 use crate::pool::{Pool, TTL, agent, cancel, retried, spec};
 
 fn item(job: &JobId, attempt: u32) -> RenewItem {
     let job = job.clone();
-    RenewItem { job, attempt }
+    RenewItem { job, attempt, uncounted: Duration::ZERO }
 }
 
 #[tokio::test]
@@ -139,5 +140,37 @@ async fn a_job_that_changes_without_end_is_contended_and_its_lease_stays() {
     let answer = pool.ledger.renew(&agent(1).id, &[item(&id, 1)], TTL).await;
     assert!(matches!(answer, Err(LedgerError::Contended { job }) if job == id));
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_agent_never_ends_it_loses_its_lease_at_the_backstop() {
+    let pool = Pool::new();
+    let id = pool.submit_one(retried(2)).await;
+    pool.claim(1, 1).await;
+    let timeout = spec().timeout.duration();
+    pool.advance(timeout + BACKSTOP - Duration::from_millis(1));
+    assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
+    pool.advance(Duration::from_millis(1));
+    // What was suspended does not count.
+    let suspended = RenewItem { uncounted: Duration::from_millis(1), ..item(&id, 1) };
+    let answers = pool.ledger.renew(&agent(1).id, &[suspended], TTL).await.unwrap();
+    assert_eq!(answers, [Renewed::Live]);
+    assert_eq!(pool.renew(1, &id, 1).await, Renewed::Lost);
+    let state = pool.ledger.load(&id).await.unwrap().unwrap().record.job.state;
+    assert!(matches!(state, State::Failed { cause: Cause::Timeout, .. }), "{state:?}");
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_frozen_for_longer_than_its_timeout_goes_on_after_the_outage() {
+    let pool = Pool::new();
+    let id = pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    let outage = spec().timeout.duration() * 3;
+    pool.advance(outage);
+    assert_eq!(pool.reap().await.taken, 0);
+    let frozen = RenewItem { uncounted: outage, ..item(&id, 1) };
+    assert_eq!(pool.ledger.renew(&agent(1).id, &[frozen], TTL).await.unwrap(), [Renewed::Live]);
     pool.check().await;
 }

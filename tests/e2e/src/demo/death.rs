@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use domain::Cause;
 use domain::job::StateName;
+use protocol::jobs::JobView;
 
 use super::page::say;
 use crate::{System, eventually, of_attempt, script};
@@ -44,6 +45,30 @@ pub(super) fn run(system: &mut System) -> Result<()> {
     say(&format!("kill -9 {agent}, and a new agent on the same files"));
     let view = system.api().ended(&job)?;
     let took = killed_at.elapsed();
+    check(system, &view, took)?;
+    let left = of_attempt(&job, 1)?;
+    ensure!(
+        left.is_empty(),
+        "processes of the first attempt are left: {left:?}"
+    );
+    let directory = format!("{job}.1");
+    ensure!(
+        !system.work_dirs(AGENT)?.contains(&directory),
+        "the work directory {directory} is left"
+    );
+    say(&format!(
+        "attempt 1 failed: {}; its processes and its directory are gone",
+        Cause::AgentDied
+    ));
+    say(&format!(
+        "attempt 2 succeeded, {:.2} s after the kill (a lease lives for 30 s)",
+        took.as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// Fails unless the second attempt is on record as the good one, and came soon.
+fn check(system: &System, view: &JobView, took: Duration) -> Result<()> {
     ensure!(
         view.state == StateName::Succeeded && view.attempt == 2,
         "the job is {} in attempt {}: {:?}",
@@ -65,27 +90,8 @@ pub(super) fn run(system: &mut System) -> Result<()> {
         first.cause
     );
     ensure!(
-        system.api().log(&job, 2)? == "done in attempt 2\n",
+        system.api().log(&view.id, 2)? == "done in attempt 2\n",
         "the log of attempt 2 is another one"
     );
-
-    let left = of_attempt(&job, 1)?;
-    ensure!(
-        left.is_empty(),
-        "processes of the first attempt are left: {left:?}"
-    );
-    let directory = format!("{job}.1");
-    ensure!(
-        !system.work_dirs(AGENT)?.contains(&directory),
-        "the work directory {directory} is left"
-    );
-    say(&format!(
-        "attempt 1 failed: {}; its processes and its directory are gone",
-        Cause::AgentDied
-    ));
-    say(&format!(
-        "attempt 2 succeeded, {:.2} s after the kill (a lease lives for 30 s)",
-        took.as_secs_f64()
-    ));
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use domain::job::StateName;
+use domain::{JobId, JobSpec};
 use hiveforge_tests_e2e::{Kind, System, command, eventually, script, skips_allowed};
 use protocol::client::ClientError;
 
@@ -42,15 +43,23 @@ fn up() -> Result<()> {
     fill_the_disk(Kind::Up, "true")
 }
 
+/// Mounts a disk, and lets the scenario play on it.
 fn fill_the_disk(kind: Kind, last_words: &str) -> Result<()> {
     let disk = tempfile::tempdir()?;
     if let Err(error) = run("mount", &[&MOUNT[..], &[path(disk.path())]].concat()) {
         println!("{NOT_ALLOWED}: {error:#}");
         return Ok(());
     }
+    play(kind, last_words, disk.path())?;
+    run("umount", &[path(disk.path())])?;
+    println!("{DONE}");
+    Ok(())
+}
+
+fn play(kind: Kind, last_words: &str, disk: &Path) -> Result<()> {
     let own = tempfile::Builder::new().prefix("hiveforge-").tempdir()?;
     let go = own.path().join("go");
-    let mut system = System::start_in(kind, &["--lease-ttl", "3s"], own, disk.path().join("data"))?;
+    let mut system = System::start_in(kind, &["--lease-ttl", "3s"], own, disk.join("data"))?;
     if kind == Kind::Coordinator {
         system.start_agent("a", &[])?;
     }
@@ -62,29 +71,9 @@ fn fill_the_disk(kind: Kind, last_words: &str) -> Result<()> {
     system
         .api()
         .until(&running, "runs", |view| view.state == StateName::Running)?;
-    // Nobody takes these, so they are there to be forgotten.
-    let waiting = command(&["true"]);
-    let waiting = domain::JobSpec {
-        requires: vec!["site = mars".parse()?],
-        ..waiting
-    };
-    let mut acknowledged = vec![system.api().submit(&waiting)?];
 
-    let filler = disk.path().join("filler");
-    fill(&filler)?;
-    let refusal = eventually("a submit is refused", || match system.api().submit(&waiting) {
-        Ok(id) => {
-            acknowledged.push(id);
-            Ok(None)
-        }
-        Err(ClientError::Problem(problem)) => Ok(Some(problem)),
-        Err(error) => Err(error.into()),
-    })?;
-    assert_eq!((refusal.status, refusal.code.as_str()), (507, "nexus_full"));
-    let told = system.cli.run(["run", "--", "true"])?;
-    assert_eq!(told.code, Some(69), "{}", told.stderr());
-    assert!(told.stderr().contains("disk is full"), "{}", told.stderr());
-
+    let filler = disk.join("filler");
+    let mut acknowledged = submit_until_full(&system, &filler)?;
     fs::write(&go, "")?;
     let view = system.api().ended(&running)?;
     assert_eq!(
@@ -115,10 +104,31 @@ fn fill_the_disk(kind: Kind, last_words: &str) -> Result<()> {
     for id in &acknowledged {
         system.api().cancel(id, "the test is over")?;
     }
-    system.finish()?.all_ended_once()?;
-    run("umount", &[path(disk.path())])?;
-    println!("{DONE}");
-    Ok(())
+    system.finish()?.all_ended_once()
+}
+
+/// Fills the disk and submits until that is refused, by the API and by the command line. Returns what was acknowledged.
+fn submit_until_full(system: &System, filler: &Path) -> Result<Vec<JobId>> {
+    // Nobody takes these, so they are there to be forgotten.
+    let waiting = JobSpec {
+        requires: vec!["site = mars".parse()?],
+        ..command(&["true"])
+    };
+    let mut acknowledged = vec![system.api().submit(&waiting)?];
+    fill(filler)?;
+    let refusal = eventually("a submit is refused", || match system.api().submit(&waiting) {
+        Ok(id) => {
+            acknowledged.push(id);
+            Ok(None)
+        }
+        Err(ClientError::Problem(problem)) => Ok(Some(problem)),
+        Err(error) => Err(error.into()),
+    })?;
+    assert_eq!((refusal.status, refusal.code.as_str()), (507, "nexus_full"));
+    let told = system.cli.run(["run", "--", "true"])?;
+    assert_eq!(told.code, Some(69), "{}", told.stderr());
+    assert!(told.stderr().contains("disk is full"), "{}", told.stderr());
+    Ok(acknowledged)
 }
 
 /// Writes until not a byte more fits.
