@@ -179,12 +179,11 @@ async fn a_run_that_outlives_its_timeout_is_taken_however_often_it_is_renewed() 
     };
     let id = pool.submit_one(short).await;
     pool.claim(1, 1).await;
-    let mut taken = 0;
     for _ in 0..30 {
-        taken += pool.reap_for(Duration::from_secs(9)).await.taken;
+        // It never goes silent, so there is nothing for the reaper: the renewal itself finds the overrun.
+        assert_eq!(pool.reap_for(Duration::from_secs(9)).await.taken, 0);
         pool.renew(1, &id, 1).await;
     }
-    assert_eq!(taken, 1);
     let State::Failed { cause, .. } = pool.state(&id).await else {
         panic!("a program that never ends is not tried again")
     };

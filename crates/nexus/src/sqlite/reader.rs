@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::STATEMENTS_MAX;
+use super::keep_statements;
 use crate::{BackendError, NexusError};
 
 /// Reads that run at once; more wait their turn.
@@ -86,8 +86,8 @@ impl Lending {
     /// A connection on which a read failed or panicked is not used again.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = popped.map_or_else(|| connect(&self.path), Ok)?;
-        let answer = read_once(&mut connection, query)?;
+        let connection = popped.map_or_else(|| connect(&self.path), Ok)?;
+        let answer = read_once(&connection, query)?;
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -96,13 +96,14 @@ impl Lending {
     }
 }
 
+/// The statements around the query are prepared once, like those in it: parsing them would cost as much as a small read.
 fn read_once<T>(
-    connection: &mut Connection,
+    connection: &Connection,
     query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-    let answer = query(&tx)?;
-    tx.finish()?;
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let answer = query(connection)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(answer)
 }
 
@@ -111,7 +112,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     Ok(connection)
 }
