@@ -7,11 +7,12 @@
 //! Actors stay with their slots and not with one run, and steps are not messages: a supervised subtree for each run would
 //! cost several tens of microseconds and a message for each step as much again, a part of what `/bin/true` itself takes.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use domain::Cause;
+use executor::workdir::TEMPORARY_DIR;
 use executor::{Execution as Command, Fault, LaunchError, Ready, Stream};
 use futures_util::FutureExt as _;
 use protocol::client::ClientError;
@@ -255,21 +256,21 @@ async fn collect(
         () = run.wake.notified() => return Ok(()),
     };
     // Artifacts may be asked for once more, so their directory stays until the report is taken.
-    let keeps_files = !manifest.is_empty();
-    let files_left = keeps_files || !remove_workdir(station, run);
+    let files_left = !manifest.is_empty() || !remove_empty_workdir(run);
     station
         .table
         .ended(run, Outcome { end, ..outcome }, manifest, files_left);
     Ok(())
 }
 
-/// Removes the work directory; of most jobs it is empty.
-fn remove_workdir(station: &Station, run: &Run) -> bool {
-    let removed = station.work.remove(&run.held.job.to_string(), run.held.attempt);
-    if let Err(error) = &removed {
-        tracing::warn!(job.id = %run.held.job, %error, "cannot remove a work directory: tried again later");
-    }
-    removed.is_ok()
+/// Removes the work directory of a run that left nothing there, as most do. Everything else may take long, and is left
+/// to the marshal.
+fn remove_empty_workdir(run: &Run) -> bool {
+    let Some(workdir) = run.workdir.get() else {
+        return true;
+    };
+    let temporary = fs::remove_dir(workdir.join(TEMPORARY_DIR));
+    temporary.and_then(|()| fs::remove_dir(workdir)).is_ok()
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ struct State {
     dropped: u64,
     digest: Sha256,
     shipped: Shipped,
+    /// Nothing can be written any more: what comes is dropped.
+    refusing: bool,
     closed: bool,
 }
 
@@ -68,6 +70,7 @@ impl Spool {
             dropped: 0,
             digest: Sha256::new(),
             shipped: Shipped::Nothing,
+            refusing: false,
             closed: false,
         };
         Self {
@@ -83,6 +86,9 @@ impl Spool {
     /// The file cannot be written. Then nothing of the piece was taken.
     pub fn append(&self, stream: Stream, at: Timestamp, data: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
+        if state.refusing {
+            return Ok(());
+        }
         let room = usize::try_from(self.limit - state.kept).unwrap_or(usize::MAX);
         let (kept, dropped) = data.split_at(room.min(data.len()));
         if !kept.is_empty() {
@@ -114,7 +120,7 @@ impl Spool {
     /// Drops what is still to come: the disk is full, and the run is over.
     pub fn refuse_more(&self) {
         let mut state = self.lock();
-        state.closed = true;
+        state.refusing = true;
         state.dropped = 0;
     }
 
@@ -356,5 +362,19 @@ mod tests {
         assert_eq!(spool.next_chunk(100).unwrap().unwrap().0, 10);
         spool.stored(2);
         assert_eq!(spool.backlog(), spool.len() - 2);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_refused_whole_until_it_is_given_up() {
+        let spool = Spool::new("/nowhere/log".into(), ByteSize(1 << 20));
+        spool.append(Stream::Stdout, AT, b"kept").unwrap();
+        let (len, digest) = (spool.len(), spool.digest());
+        let large = [0; INLINE_LOG_BYTES_MAX];
+        spool.append(Stream::Stdout, AT, &large).unwrap_err();
+        assert_eq!((spool.len(), spool.digest()), (len, digest));
+        spool.refuse_more();
+        spool.append(Stream::Stdout, AT, &large).unwrap();
+        spool.close(AT);
+        assert_eq!((spool.len(), spool.digest()), (len, digest));
     }
 }

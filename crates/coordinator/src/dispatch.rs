@@ -20,8 +20,6 @@ use crate::coordinator::Coordinator;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds of one pass. Jobs that reserve resources are taken one at a time.
 const ROUNDS_MAX: usize = 64;
-/// Jobs that one round takes for all agents together. Each is a transaction of one commit, which has its limit.
-const TAKES_MAX: usize = 1_024;
 
 pub(crate) enum Msg {
     /// An agent asks for leases.
@@ -129,24 +127,14 @@ enum Served {
     ForNow,
 }
 
-/// What to take for whom in one round: the first in line first, up to [`TAKES_MAX`].
+/// What to take for whom in one round.
 fn demands(waiting: &[Waiting], lanes: &[Lane]) -> (Vec<usize>, Vec<Claimant>) {
-    let (mut who, mut claimants, mut left) = (Vec::new(), Vec::new(), TAKES_MAX);
-    for (index, one) in waiting.iter().enumerate() {
-        if left == 0 {
-            break;
-        }
-        if let Some(mut demand) = plan_claim(&one.claim.seeker, lanes) {
-            demand.n = demand.n.min(left);
-            left -= demand.n;
-            who.push(index);
-            claimants.push(Claimant {
-                agent: one.claim.agent.clone(),
-                demand,
-            });
-        }
-    }
-    (who, claimants)
+    let claimant = |(index, one): (usize, &Waiting)| {
+        let demand = plan_claim(&one.claim.seeker, lanes)?;
+        let agent = one.claim.agent.clone();
+        Some((index, Claimant { agent, demand }))
+    };
+    waiting.iter().enumerate().filter_map(claimant).unzip()
 }
 
 impl Dispatch {

@@ -161,7 +161,8 @@ impl Ledger {
             return Err(LogRefused::LeaseLost);
         }
         let key = keys::log_record(job, attempt);
-        let mut tx = Transaction::new(self.tx_id(), Class::Growth);
+        // A finish waits for the log, so the log must pass where a finish passes. What it adds here is bounded.
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
         tx.guards.push(stored.guard());
         tx.guards.push(Guard::Record(key.clone(), status.version));
         tx.puts.push((key, record::encode(next)));

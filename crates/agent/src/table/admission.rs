@@ -41,7 +41,7 @@ impl RunTable {
     /// an ended run is about to be reported, because its report carries the claim.
     pub fn room_for_poll(self: &Arc<Self>) -> Option<Room> {
         let mut state = self.lock();
-        let reported_soon = !state.ended.is_empty();
+        let reported_soon = state.ended.iter().any(|run| state.is_reportable(run));
         if reported_soon || !self.takes(&state) {
             return None;
         }
@@ -136,10 +136,7 @@ impl RunTable {
             .iter()
             .skip(state.idle())
             .filter(|run| {
-                let since = state
-                    .entries
-                    .get(&run.held)
-                    .map_or(now, |entry| entry.confirmed_at);
+                let since = state.entries.get(&run.held).map_or(now, |entry| entry.admitted_at);
                 now.since(since) > AHEAD_HELD_MAX
             })
             .map(|run| run.held.clone())

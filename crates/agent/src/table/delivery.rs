@@ -14,7 +14,7 @@ use protocol::jobs::Artifact;
 use protocol::leases::{Finish, FinishResult, Held, LogReceived, Proof};
 use protocol::limits::{FINISH_LOG_BYTES_MAX, LEASES_PER_REQUEST_MAX};
 
-use super::RunTable;
+use super::{RunTable, State};
 use super::phase::Phase;
 use crate::run::Run;
 
@@ -207,6 +207,16 @@ impl RunTable {
                     },
                 );
             }
+        }
+    }
+}
+
+impl State {
+    /// Whether the report of an ended run can be sent: nothing has to be sent before.
+    pub(super) fn is_reportable(&self, run: &Run) -> bool {
+        match self.entries.get(&run.held).map(|entry| &entry.phase) {
+            Some(Phase::Ended(delivery)) => delivery.needs.is_none(),
+            _ => false,
         }
     }
 }

@@ -26,8 +26,6 @@ const SUBMIT_MAX: Duration = Duration::from_secs(20);
 
 /// Most bytes of a lane's name, which states all requirements.
 const LANE_BYTES_MAX: usize = 512;
-/// Most bytes of all canonical specs of a batch: they share one commit, with their records beside them.
-const BATCH_SPEC_BYTES_MAX: usize = 12 << 20;
 
 /// `POST /v1/jobs`: a spec in JSON, or in TOML when the content type says so.
 pub(super) async fn one(
@@ -137,7 +135,6 @@ pub(super) async fn batch(
         .iter()
         .filter_map(|item| item.as_ref().ok().cloned())
         .collect();
-    fit_together(&specs)?;
     let lanes: Vec<Lane> = specs
         .iter()
         .map(|spec| Lane::new(spec.resources(), spec.constraints()))
@@ -200,21 +197,6 @@ fn can_be_queued(spec: &JobSpec) -> Result<(), Failed> {
         field: Some("requires".to_owned()),
         at: None,
     }))
-}
-
-/// All jobs of a batch go into one commit.
-fn fit_together(specs: &[JobSpec]) -> Result<(), Failed> {
-    let bytes: usize = specs.iter().map(|spec| spec.canonical().len()).sum();
-    if bytes <= BATCH_SPEC_BYTES_MAX {
-        return Ok(());
-    }
-    let detail =
-        format!("the specs have {bytes} bytes together, at most {BATCH_SPEC_BYTES_MAX}: split the batch");
-    Err(Failed::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "batch_too_large",
-        detail,
-    ))
 }
 
 async fn submit(coordinator: &Coordinator, request: Submission) -> Result<Accepted, Failed> {

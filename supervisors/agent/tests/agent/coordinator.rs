@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use domain::job::GiveBack;
 use domain::{AgentId, Digest, JobId, JobSpec, Lane};
 use protocol::agents::AgentInfo;
-use protocol::leases::{ClaimRequest, Finish, FinishResult, Held, Lease, LogReceived, Proof};
+use protocol::leases::{ClaimRequest, Finish, FinishResult, Held, Lease, LogReceived};
 use protocol::{LeaseToken, Problem};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -196,17 +196,11 @@ impl State {
         leases
     }
 
-    fn is_live(&self, proof: &Proof) -> bool {
-        self.live
-            .get(&proof.job)
-            .is_some_and(|lease| lease.token == proof.token)
+    fn is_live(&self, job: &JobId, token: &LeaseToken) -> bool {
+        self.live.get(job).is_some_and(|lease| lease.token == *token)
     }
 
     fn finish(&mut self, finish: Finish) -> FinishResult {
-        let proof = Proof {
-            job: finish.job.clone(),
-            token: finish.token.clone(),
-        };
         let refused = |code: &str, detail: String| FinishResult::Refused(Problem::new(409, code, detail));
         if self
             .finishes
@@ -216,7 +210,7 @@ impl State {
             self.repeated += 1;
             return FinishResult::Done;
         }
-        if !self.is_live(&proof) {
+        if !self.is_live(&finish.job, &finish.token) {
             self.refused.push(finish.job);
             return refused("lease_lost", "taken".to_owned());
         }

@@ -13,8 +13,8 @@ use axum::{Json, Router};
 use domain::{Digest, JobId};
 use protocol::agents::{AgentInfo, Enrolled};
 use protocol::leases::{
-    ClaimReply, ClaimRequest, FinishReply, FinishRequest, LEASE_HEADER, LogReceived, Proof, ReleaseRequest,
-    RenewReply, RenewRequest, Standing,
+    ClaimReply, ClaimRequest, FinishReply, FinishRequest, LEASE_HEADER, LogReceived, ReleaseRequest,
+    RenewReply, RenewRequest, Renewal, Standing,
 };
 use protocol::{LeaseToken, Problem};
 use tokio::time::{Instant, timeout_at};
@@ -103,9 +103,9 @@ async fn renew(Extract(shared): Extract<Arc<Shared>>, Json(request): Json<RenewR
     let reply = {
         let mut state = shared.lock();
         state.renewals += 1;
-        let standing = |proof: &Proof| match state.is_live(proof) {
+        let standing = |renewal: &Renewal| match state.is_live(&renewal.job, &renewal.token) {
             false => Standing::Lost,
-            true if state.cancels.contains(&proof.job) => Standing::Cancel,
+            true if state.cancels.contains(&renewal.job) => Standing::Cancel,
             true => Standing::Live,
         };
         let standings = request.leases.iter().map(standing).collect();
@@ -146,10 +146,7 @@ async fn log(
     let received = {
         let mut state = shared.lock();
         state.log_requests += 1;
-        if !state.is_live(&Proof {
-            job: query.job.clone(),
-            token,
-        }) {
+        if !state.is_live(&query.job, &token) {
             return problem(409, "lease_lost", "taken");
         }
         let stored = state.logs.entry(query.job).or_default();
@@ -199,7 +196,7 @@ async fn release(Extract(shared): Extract<Arc<Shared>>, Json(request): Json<Rele
     {
         let mut state = shared.lock();
         for proof in request.leases {
-            if state.is_live(&proof) {
+            if state.is_live(&proof.job, &proof.token) {
                 let lease = state.live.remove(&proof.job).unwrap();
                 state.returned.push((proof.job.clone(), request.why));
                 state.queue.push_front((proof.job, lease.spec));
