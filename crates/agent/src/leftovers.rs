@@ -4,9 +4,9 @@
 //! `agent_died` with its stored token, so that the coordinator hears of it now and not at the end of the lease. The
 //! records stay until that was answered; then this actor has nothing left to do and ends.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use domain::Cause;
 use domain::job::{Report, RunEnd};
@@ -15,6 +15,7 @@ use protocol::client::{ClientError, Options};
 use protocol::leases::{Finish, FinishReply, FinishRequest, Held};
 use protocol::limits::LEASES_PER_REQUEST_MAX;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle, Restart};
+use tokio::task::spawn_blocking;
 
 use crate::Station;
 use crate::backoff::backoff;
@@ -37,7 +38,7 @@ pub enum Msg {
 pub enum ClearError {
     /// Records or files cannot be read or removed.
     #[error("cannot read what an earlier process left: {0}")]
-    Files(#[from] std::io::Error),
+    Files(#[from] io::Error),
     /// A process of an earlier run does not end.
     #[error("cannot {0}")]
     Processes(#[from] CleanUpError),
@@ -94,8 +95,9 @@ impl Actor for Leftovers {
     }
 }
 
-/// Everything from the beginning: what was done before is found done.
-async fn clear(station: &Station) -> Result<(), ClearError> {
+/// Everything from the beginning: what was done before is found done. A run is reported when it is certainly over, and
+/// its files, which may be many, are removed afterwards.
+async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
     let left = station.footprints.of_earlier_processes()?;
     for (_, footprint) in &left {
         if let Some(identity) = &footprint.identity {
@@ -105,15 +107,16 @@ async fn clear(station: &Station) -> Result<(), ClearError> {
             }
         }
     }
-    remove_files(station)?;
     for part in left.chunks(LEASES_PER_REQUEST_MAX) {
         report(station, part).await?;
     }
-    Ok(())
+    let removing = Arc::clone(station);
+    let removed = spawn_blocking(move || remove_files(&removing)).await;
+    Ok(removed.map_err(io::Error::from)??)
 }
 
 /// Removes all work directories and logs that belong to no lease of this process.
-fn remove_files(station: &Station) -> std::io::Result<()> {
+fn remove_files(station: &Station) -> io::Result<()> {
     for left in station.work.leftovers()? {
         let ours = left.job.parse().is_ok_and(|job| {
             station.table.holds(&Held {
@@ -135,7 +138,7 @@ fn remove_files(station: &Station) -> std::io::Result<()> {
                 _ => false,
             });
         if !ours {
-            fs::remove_file(entry.path())?;
+            remove_file(&entry.path())?;
         }
     }
     Ok(())
@@ -164,7 +167,15 @@ async fn report(station: &Station, left: &[(PathBuf, Footprint)]) -> Result<(), 
     // Whatever the answer to each is, it is the coordinator's word: the record has served its purpose.
     for ((path, footprint), result) in left.iter().zip(answer?.results) {
         tracing::info!(job.id = %footprint.job, attempt = footprint.attempt, ?result, "reported a run of an earlier process");
-        fs::remove_file(path)?;
+        remove_file(path)?;
     }
     Ok(())
+}
+
+/// Removes a file that somebody else may just have removed.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! The lifeline: keeps every held lease alive with one request for all of them.
 //!
-//! It renews when a third of the shortest lease's life has passed, and at once when asked. The answers are the only way
+//! It renews when a third of the shortest lease's life has passed. The answers are the only way
 //! to learn that a job is to be cancelled or a lease was taken, and of leases that a lost reply never delivered. It owns
 //! nothing: what is due is read from the table, and a renewal that failed is due again at the next look.
 
@@ -31,8 +31,6 @@ const MAILBOX: usize = 8;
 pub enum Msg {
     /// It is time to look.
     Tick,
-    /// Somebody wants the leases renewed before their turn.
-    Asked,
     /// A renewal was answered, or was not.
     Renewed(Result<(), ClientError>),
 }
@@ -62,7 +60,6 @@ impl Actor for Lifeline {
     type State = State;
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
-        self.listen(ctx)?;
         ctx.tell_self(Msg::Tick);
         Ok(State::default())
     }
@@ -71,11 +68,7 @@ impl Actor for Lifeline {
         match msg {
             Msg::Tick => {
                 ctx.tick_after(LOOK, Msg::Tick);
-                self.renew(ctx, state, false)
-            }
-            Msg::Asked => {
-                self.listen(ctx)?;
-                self.renew(ctx, state, true)
+                self.renew(ctx, state)
             }
             Msg::Renewed(answer) => {
                 self.on_renewed(ctx, state, &answer);
@@ -86,20 +79,11 @@ impl Actor for Lifeline {
 }
 
 impl Lifeline {
-    fn listen(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
-        let table = Arc::clone(&self.station.table);
-        ctx.task(async move {
-            table.bells.renew.notified().await;
-            Msg::Asked
-        })?;
-        Ok(())
-    }
-
-    fn renew(&self, ctx: &Ctx<Msg>, state: &mut State, asked: bool) -> Result<(), Failure> {
+    fn renew(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
         if state.renewing {
             return Ok(());
         }
-        let Some(proofs) = self.station.table.due_renewals(BootTime::now(), asked) else {
+        let Some(proofs) = self.station.table.due_renewals(BootTime::now()) else {
             return Ok(());
         };
         state.renewing = true;
@@ -122,8 +106,8 @@ impl Lifeline {
     }
 }
 
-/// Renews all of these leases; almost always that is one request. One without leases is sent too, when it was asked
-/// for: its reply names those that this process should hold and does not know of.
+/// Renews all of these leases; almost always that is one request. It is sent without leases too, for its reply names
+/// those that this process should hold and does not know of.
 pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(), ClientError> {
     let (first, rest) = proofs.split_at(proofs.len().min(LEASES_PER_REQUEST_MAX));
     for part in iter::once(first).chain(rest.chunks(LEASES_PER_REQUEST_MAX)) {

@@ -74,8 +74,6 @@ pub(crate) struct Bells {
     pub(crate) ended: Notify,
     /// A slot is open.
     pub(crate) open: Notify,
-    /// A lease should be renewed before its turn.
-    pub(crate) renew: Notify,
     /// A log should be shipped now and not at the next tick; one for each slot.
     pub(crate) ship: Vec<Notify>,
     /// Something started: the fence has work.

@@ -114,7 +114,7 @@ mod tests {
         Environment {
             data: Some("/from/variable".into()),
             state_home: Some("/xdg".into()),
-            home: Some("/home/ada".into()),
+            home: Some("/users/ada".into()),
             ..Environment::default()
         }
     }
@@ -133,7 +133,7 @@ mod tests {
         environment.data = None;
         check(None, &environment, "/xdg/hiveforge");
         environment.state_home = Some("relative".into());
-        check(None, &environment, "/home/ada/.local/state/hiveforge");
+        check(None, &environment, "/users/ada/.local/state/hiveforge");
         environment.home = None;
         assert!(matches!(data_dir(None, &environment), Err(Failure::NoDataDir)));
     }

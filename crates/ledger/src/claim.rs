@@ -235,7 +235,10 @@ impl Ledger {
 
     /// Takes a lease whose agent renews it for ever. What happened meanwhile decides, if anything did.
     async fn take_overrun(&self, item: &RenewItem) -> Result<(), LedgerError> {
-        let event = JobEvent::LeaseTaken { attempt: item.attempt, cause: Cause::Timeout };
+        let event = JobEvent::LeaseTaken {
+            attempt: item.attempt,
+            cause: Cause::Timeout,
+        };
         match self.apply(&item.job, event).await {
             Ok(_) | Err(ApplyError::Unknown(_) | ApplyError::Refused(_)) => Ok(()),
             Err(ApplyError::Ledger(error)) => Err(error),

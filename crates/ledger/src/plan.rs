@@ -8,7 +8,9 @@ use std::time::Duration;
 use domain::entity::FOLLOWUPS;
 use domain::job::{State, Waits, apply, leases_set};
 use domain::plan::{Beat, LaneDemand, ReapPlan, plan_beat};
-use domain::{AgentId, AgentRef, Cause, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp};
+use domain::{
+    AgentId, AgentRef, Cause, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp,
+};
 use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Transaction, TxId, Version};
 
 use crate::keys;

@@ -123,7 +123,11 @@ pub struct Renewal {
 impl From<Proof> for Renewal {
     /// The renewal of a lease all of whose time counts.
     fn from(Proof { job, token }: Proof) -> Self {
-        Self { job, token, uncounted_ms: 0 }
+        Self {
+            job,
+            token,
+            uncounted_ms: 0,
+        }
     }
 }
 

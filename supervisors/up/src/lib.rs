@@ -81,7 +81,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     .await?;
     let url_file = config.data.join(URL_FILE);
     match start_agent(&config, &coordinator, &url_file).await {
-        Ok(agent) => Ok(Running { coordinator, agent, url_file }),
+        Ok(agent) => Ok(Running {
+            coordinator,
+            agent,
+            url_file,
+        }),
         Err(error) => {
             coordinator.stop(STOP_MAX).await;
             Err(error)
@@ -95,8 +99,10 @@ async fn start_agent(
     url_file: &Path,
 ) -> Result<agent_tree::Running, StartError> {
     let url = format!("http://{}", reachable(coordinator.address));
-    write_whole(url_file, &format!("{url}\n"))
-        .map_err(|source| StartError::Url { path: url_file.to_owned(), source })?;
+    write_whole(url_file, &format!("{url}\n")).map_err(|source| StartError::Url {
+        path: url_file.to_owned(),
+        source,
+    })?;
     let agent = agent::Config {
         coordinators: vec![url],
         join_token: JoinToken(Tokens::open(&config.data)?.join),
@@ -136,7 +142,11 @@ impl Running {
 
     /// Stops the agent's actors, then the coordinator. What still runs is killed, and reported at the next start.
     pub async fn close(self) {
-        let Self { coordinator, agent, url_file } = self;
+        let Self {
+            coordinator,
+            agent,
+            url_file,
+        } = self;
         agent.close().await;
         let left = coordinator.stop(STOP_MAX).await;
         for path in left {

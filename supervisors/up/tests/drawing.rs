@@ -47,7 +47,11 @@ async fn the_page_shows_the_trees_that_are_started() {
     let executor = FakeExecutor::new(|_| Ok(Script::default()));
     let station = Station::open(&config, Arc::new(executor)).unwrap();
     let agent = supervision::draw("agent", &agent_tree::tree(&station));
-    check(&format!("```\n{}\n\n{}\n```\n", coordinator.trim_end(), agent.trim_end()));
+    check(&format!(
+        "```\n{}\n\n{}\n```\n",
+        coordinator.trim_end(),
+        agent.trim_end()
+    ));
 }
 
 /// Compares the page's generated part, or rewrites it.
@@ -61,5 +65,9 @@ fn check(drawn: &str) {
     if std::env::var_os("HIVEFORGE_UPDATE_DOCS").is_some() {
         fs::write(&page, &wanted).unwrap();
     }
-    assert_eq!(fs::read_to_string(&page).unwrap(), wanted, "run again with HIVEFORGE_UPDATE_DOCS=1");
+    assert_eq!(
+        fs::read_to_string(&page).unwrap(),
+        wanted,
+        "run again with HIVEFORGE_UPDATE_DOCS=1"
+    );
 }

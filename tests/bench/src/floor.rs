@@ -29,7 +29,9 @@ pub(crate) fn tight_loop(jobs: usize) -> anyhow::Result<Took> {
             let threads: Vec<_> = (0..SLOTS)
                 .map(|_| scope.spawn(|| (0..jobs / SLOTS).try_for_each(|_| spawn::run(TRUE))))
                 .collect();
-            threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().expect("no thread panics"))
         })?;
         Ok(())
     })
@@ -60,5 +62,8 @@ fn timed(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Took> {
     run()?;
     let wall = started_at.elapsed();
     let used = Cpu::of_this_process()?.since(before);
-    Ok(Took { wall, cpu: used.own + used.children })
+    Ok(Took {
+        wall,
+        cpu: used.own + used.children,
+    })
 }

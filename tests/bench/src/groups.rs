@@ -42,22 +42,41 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, jobs: usize) -> anyhow
             agent.run_all(size, jobs).await?;
             let each = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
             submits.push(each(submitted - before));
-            leases.entry(size).or_default().push(each(coordinator.cpu()? - submitted));
+            leases
+                .entry(size)
+                .or_default()
+                .push(each(coordinator.cpu()? - submitted));
         }
         coordinator.stop().await?;
     }
     let what = format!("{jobs} jobs for each size, without running anything, {rounds} rounds");
-    Ok(Section { name: "groups", what, rows: rows(submits, leases) })
+    Ok(Section {
+        name: "groups",
+        what,
+        rows: rows(submits, leases),
+    })
 }
 
 fn rows(submits: Vec<f64>, leases: BTreeMap<usize, Vec<f64>>) -> Vec<Row> {
     let submit = Sample::new(submits);
     let least = submit.median();
-    let mut rows = vec![Row::cost("CPU of the coordinator: a submit, in batches of 1,000", "us", submit)];
+    let mut rows = vec![Row::cost(
+        "CPU of the coordinator: a submit, in batches of 1,000",
+        "us",
+        submit,
+    )];
     for (size, costs) in leases {
         let all = Sample::new(costs.into_iter().map(|cost| cost + least));
-        let row = Row::cost(format!("  submit, claim and finish, {size} in a group"), "us", all);
-        rows.push(if size >= SIZE_OF_TARGET { row.target(Target::AtMost(CPU_US_MAX)) } else { row });
+        let row = Row::cost(
+            format!("  submit, claim and finish, {size} in a group"),
+            "us",
+            all,
+        );
+        rows.push(if size >= SIZE_OF_TARGET {
+            row.target(Target::AtMost(CPU_US_MAX))
+        } else {
+            row
+        });
     }
     rows
 }
@@ -89,7 +108,11 @@ impl Agent {
     async fn run_all(&self, size: usize, jobs: usize) -> anyhow::Result<()> {
         let mut left = jobs;
         let first = self.claim(size.min(left));
-        let mut held = self.client.post::<ClaimReply>("/v1/claims", &first, Options::default()).await?.leases;
+        let mut held = self
+            .client
+            .post::<ClaimReply>("/v1/claims", &first, Options::default())
+            .await?
+            .leases;
         while left > 0 {
             ensure!(!held.is_empty(), "{left} jobs are queued, and none was given");
             left -= held.len();
@@ -97,8 +120,15 @@ impl Agent {
                 finishes: held.iter().map(finish).collect(),
                 claim: (left > 0).then(|| self.claim(size.min(left))),
             };
-            let reply: FinishReply = self.client.post("/v1/leases/finish", &request, Options::default()).await?;
-            ensure!(reply.results.iter().all(|result| *result == FinishResult::Done), "{:?}", reply.results);
+            let reply: FinishReply = self
+                .client
+                .post("/v1/leases/finish", &request, Options::default())
+                .await?;
+            ensure!(
+                reply.results.iter().all(|result| *result == FinishResult::Done),
+                "{:?}",
+                reply.results
+            );
             held = reply.claim.map(|claim| claim.leases).unwrap_or_default();
         }
         Ok(())
@@ -129,7 +159,10 @@ fn finish(lease: &Lease) -> Finish {
     Finish {
         job: lease.job.clone(),
         token: lease.token.clone(),
-        report: Report { end: RunEnd::Succeeded, evidence: Some(evidence) },
+        report: Report {
+            end: RunEnd::Succeeded,
+            evidence: Some(evidence),
+        },
         log: None,
         artifacts: Vec::new(),
     }

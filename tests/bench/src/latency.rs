@@ -41,9 +41,16 @@ pub(crate) async fn measure(setup: &Setup, jobs: usize) -> anyhow::Result<Sectio
     let used = agent.cpu()?;
     agent.stop().await?;
     coordinator.stop().await?;
-    ensure!(!used.children.is_zero(), "the agent's children used no processor at all");
+    ensure!(
+        !used.children.is_zero(),
+        "the agent's children used no processor at all"
+    );
     let what = format!("{jobs} jobs of /bin/true, one at a time");
-    Ok(Section { name: "latency", what, rows: rows(&singles[WARM_UP..]) })
+    Ok(Section {
+        name: "latency",
+        what,
+        rows: rows(&singles[WARM_UP..]),
+    })
 }
 
 async fn single(client: &Client) -> anyhow::Result<Single> {
@@ -51,11 +58,23 @@ async fn single(client: &Client) -> anyhow::Result<Single> {
     spawn::run(TRUE)?;
     let floor = started_at.elapsed();
     let submitted_at = Instant::now();
-    let reply: Submitted = client.post_bytes("/v1/jobs", SPEC.into(), Options::default()).await?;
+    let reply: Submitted = client
+        .post_bytes("/v1/jobs", SPEC.into(), Options::default())
+        .await?;
     let acknowledged = submitted_at.elapsed();
     let view = ended(client, &format!("/v1/jobs/{}", reply.id)).await?;
-    ensure!(view.state == StateName::Succeeded, "the job is {:?}: {:?}", view.state, view.cause_text);
-    Ok(Single { floor, acknowledged, done: submitted_at.elapsed(), view })
+    ensure!(
+        view.state == StateName::Succeeded,
+        "the job is {:?}: {:?}",
+        view.state,
+        view.cause_text
+    );
+    Ok(Single {
+        floor,
+        acknowledged,
+        done: submitted_at.elapsed(),
+        view,
+    })
 }
 
 /// Waits for the end of a job, change by change.
@@ -69,10 +88,19 @@ async fn ended(client: &Client, path: &str) -> anyhow::Result<JobView> {
             options = options.header("if-none-match", &known);
         }
         let reply = client.stream(path, "application/json", options).await?;
-        ensure!(reply.status().is_success(), "the job did not change for {WAIT_SECONDS} seconds");
-        known = reply.headers().get("etag").and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
+        ensure!(
+            reply.status().is_success(),
+            "the job did not change for {WAIT_SECONDS} seconds"
+        );
+        known = reply
+            .headers()
+            .get("etag")
+            .and_then(|etag| etag.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let body = read_bytes(reply).await?;
-        let view: JobView = serde_json::from_slice(&body).map_err(|error| ClientError::BadReply(error.to_string()))?;
+        let view: JobView =
+            serde_json::from_slice(&body).map_err(|error| ClientError::BadReply(error.to_string()))?;
         if view.ended_at.is_some() {
             return Ok(view);
         }
@@ -90,18 +118,38 @@ fn rows(singles: &[Single]) -> Vec<Row> {
         Row::cost(format!("  {what}, mean"), "ms", sample).measured(mean)
     };
     vec![
-        Row::cost("one posix_spawn and its wait", "ms", of(&|single| ms(single.floor))),
+        Row::cost(
+            "one posix_spawn and its wait",
+            "ms",
+            of(&|single| ms(single.floor)),
+        ),
         Row::cost("submit to end seen, median", "ms", done).target(Target::AtMost(MEDIAN_MS_MAX)),
         Row::cost("submit to end seen, p99", "ms", all).measured(p99),
-        Row::cost("  submit to its acknowledgement, median", "ms", of(&|single| ms(single.acknowledged))),
-        recorded("accepted to claimed, by the record", of(&|single| queued_ms(&single.view))),
-        recorded("claimed to ended, by the record", of(&|single| leased_ms(&single.view))),
-        recorded("of that the command, by the agent", of(&|single| ran_ms(&single.view))),
+        Row::cost(
+            "  submit to its acknowledgement, median",
+            "ms",
+            of(&|single| ms(single.acknowledged)),
+        ),
+        recorded(
+            "accepted to claimed, by the record",
+            of(&|single| queued_ms(&single.view)),
+        ),
+        recorded(
+            "claimed to ended, by the record",
+            of(&|single| leased_ms(&single.view)),
+        ),
+        recorded(
+            "of that the command, by the agent",
+            of(&|single| ran_ms(&single.view)),
+        ),
     ]
 }
 
 fn queued_ms(view: &JobView) -> f64 {
-    let started_at = view.attempts.last().map_or(view.submitted_at, |attempt| attempt.started_at);
+    let started_at = view
+        .attempts
+        .last()
+        .map_or(view.submitted_at, |attempt| attempt.started_at);
     started_at.as_millis() as f64 - view.submitted_at.as_millis() as f64
 }
 

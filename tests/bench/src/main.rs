@@ -62,8 +62,20 @@ struct Scale {
     queued: usize,
 }
 
-const FULL: Scale = Scale { rounds: 3, jobs: 5_000, singles: 200, grouped: 2_000, queued: 100_000 };
-const QUICK: Scale = Scale { rounds: 1, jobs: 500, singles: 10, grouped: 128, queued: 5_000 };
+const FULL: Scale = Scale {
+    rounds: 3,
+    jobs: 5_000,
+    singles: 200,
+    grouped: 2_000,
+    queued: 100_000,
+};
+const QUICK: Scale = Scale {
+    rounds: 1,
+    jobs: 500,
+    singles: 10,
+    grouped: 128,
+    queued: 5_000,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -72,9 +84,16 @@ async fn main() -> anyhow::Result<()> {
     let here = std::env::current_exe().context("the own path")?;
     let profile = here.parent().context("the directory of the own program")?;
     let program = options.program.unwrap_or_else(|| profile.join("hiveforge"));
-    ensure!(program.is_file(), "{} is missing: `cargo build --release -p hiveforge-cli`", program.display());
+    ensure!(
+        program.is_file(),
+        "{} is missing: `cargo build --release -p hiveforge-cli`",
+        program.display()
+    );
     let target = profile.parent().context("the target directory")?;
-    let setup = Setup { program, directory: target.join("tmp") };
+    let setup = Setup {
+        program,
+        directory: target.join("tmp"),
+    };
     let results = target.join(if options.quick { "bench/quick" } else { "bench" });
     let report = Report::new(results)?;
     report.head()?;

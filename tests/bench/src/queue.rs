@@ -30,14 +30,34 @@ pub(crate) async fn measure(setup: &Setup, jobs: usize) -> anyhow::Result<Sectio
     let each = |all: f64| Sample::one(all / jobs as f64);
     let what = format!("{jobs} jobs of {} bytes of spec, no agent", SPEC.len());
     let rows = vec![
-        Row::yields("submits, durable when acknowledged", "jobs/s", Sample::one(jobs as f64 / wall.as_secs_f64())),
+        Row::yields(
+            "submits, durable when acknowledged",
+            "jobs/s",
+            Sample::one(jobs as f64 / wall.as_secs_f64()),
+        ),
         Row::cost("CPU of the coordinator for a submit", "us", each(micros(used))),
-        Row::cost("database of a queued job, after a stop", "bytes", each(stopped as f64))
-            .target(Target::AtMost(DATABASE_BYTES_MAX)),
-        Row::cost("database and write-ahead log, while it runs", "bytes", each(running as f64)),
-        Row::cost("memory of the coordinator for a queued job", "bytes", each(grown as f64)),
+        Row::cost(
+            "database of a queued job, after a stop",
+            "bytes",
+            each(stopped as f64),
+        )
+        .target(Target::AtMost(DATABASE_BYTES_MAX)),
+        Row::cost(
+            "database and write-ahead log, while it runs",
+            "bytes",
+            each(running as f64),
+        ),
+        Row::cost(
+            "memory of the coordinator for a queued job",
+            "bytes",
+            each(grown as f64),
+        ),
     ];
-    Ok(Section { name: "queue", what, rows })
+    Ok(Section {
+        name: "queue",
+        what,
+        rows,
+    })
 }
 
 fn micros(time: Duration) -> f64 {

@@ -48,18 +48,32 @@ impl Row {
     /// Something of which less is better: the best is the minimum.
     pub(crate) fn cost(what: impl Into<String>, unit: &'static str, sample: Sample) -> Self {
         let (measured, best) = (sample.median(), sample.min());
-        Self { what: what.into(), unit, measured, best, target: None, met: None, sample }
+        Self {
+            what: what.into(),
+            unit,
+            measured,
+            best,
+            target: None,
+            met: None,
+            sample,
+        }
     }
 
     /// Something of which more is better: the best is the maximum.
     pub(crate) fn yields(what: impl Into<String>, unit: &'static str, sample: Sample) -> Self {
         let best = sample.max();
-        Self { best, ..Self::cost(what, unit, sample) }
+        Self {
+            best,
+            ..Self::cost(what, unit, sample)
+        }
     }
 
     /// Another figure than the median.
     pub(crate) fn measured(self, figure: f64) -> Self {
-        Self { measured: figure, ..self }
+        Self {
+            measured: figure,
+            ..self
+        }
     }
 
     pub(crate) fn target(self, target: Target) -> Self {
@@ -67,11 +81,21 @@ impl Row {
             Target::AtLeast(limit) => self.measured >= limit,
             Target::AtMost(limit) => self.measured <= limit,
         };
-        Self { target: Some(target), met: Some(met), ..self }
+        Self {
+            target: Some(target),
+            met: Some(met),
+            ..self
+        }
     }
 
     fn line(&self) -> String {
-        let Self { what, unit, measured, best, .. } = self;
+        let Self {
+            what,
+            unit,
+            measured,
+            best,
+            ..
+        } = self;
         let target = match self.target {
             None => String::new(),
             Some(Target::AtLeast(limit)) => format!(">= {}", figure(limit)),
@@ -118,15 +142,24 @@ impl Report {
         let kernel = system.release().to_string_lossy();
         let load = fs::read_to_string("/proc/loadavg")?;
         let load = load.split_whitespace().next().unwrap_or_default();
-        println!("{} cpus, Linux {kernel}, load {load} before the start", available_parallelism()?);
+        println!(
+            "{} cpus, Linux {kernel}, load {load} before the start",
+            available_parallelism()?
+        );
         Ok(())
     }
 
     /// Prints a section as soon as it is measured, and writes its file.
     pub(crate) fn section(&self, section: &Section) -> anyhow::Result<()> {
         println!("\n{}: {}\n", section.name, section.what);
-        println!("| {:<58} | {:>9} | {:>9} | {:<8} | {:>8} | {:<6} |", "", "measured", "best", "unit", "target", "");
-        println!("|{:-<60}|{:->10}:|{:->10}:|{:-<10}|{:->9}:|{:-<8}|", "", "", "", "", "", "");
+        println!(
+            "| {:<58} | {:>9} | {:>9} | {:<8} | {:>8} | {:<6} |",
+            "", "measured", "best", "unit", "target", ""
+        );
+        println!(
+            "|{:-<60}|{:->10}:|{:->10}:|{:-<10}|{:->9}:|{:-<8}|",
+            "", "", "", "", "", ""
+        );
         for row in &section.rows {
             println!("{}", row.line());
         }
@@ -135,7 +168,9 @@ impl Report {
     }
 
     pub(crate) fn foot(&self) {
-        println!("\n`measured` is the median of all rounds or jobs, unless the row says otherwise; `best` is that of the");
+        println!(
+            "\n`measured` is the median of all rounds or jobs, unless the row says otherwise; `best` is that of the"
+        );
         println!("quietest moment. All values: {}/*.json", self.directory.display());
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn run(program: &CStr) -> io::Result<()> {
     // SAFETY: the child is ours and nobody else waits for it; `status` outlives the call.
     match unsafe { libc::waitpid(pid, &raw mut status, 0) } {
         waited if waited == pid && status == 0 => Ok(()),
-        waited if waited == pid => Err(io::Error::other(format!("{program:?} ended with status {status}"))),
+        waited if waited == pid => Err(io::Error::other(format!(
+            "{program:?} ended with status {status}"
+        ))),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -59,7 +59,12 @@ impl Coordinator {
         let url = format!("http://{}", address(&process).await?);
         let token = fs::read_to_string(directory.path().join("admin.token"))?;
         let client = Client::new([url.clone()], token.trim())?;
-        Ok(Self { process, directory, url, client })
+        Ok(Self {
+            process,
+            directory,
+            url,
+            client,
+        })
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -97,7 +102,17 @@ impl Coordinator {
         Process::start(
             &setup.program,
             &self.directory.path().join("agent-data"),
-            ["agent", "--name", "bench", "--slots", &slots, "--coordinator", &self.url, "--join-token-file", &token],
+            [
+                "agent",
+                "--name",
+                "bench",
+                "--slots",
+                &slots,
+                "--coordinator",
+                &self.url,
+                "--join-token-file",
+                &token,
+            ],
         )
     }
 
@@ -108,7 +123,10 @@ impl Coordinator {
             let n = BATCH_JOBS_MAX.min(jobs - ids.len());
             let spec = RawValue::from_string(SPEC.to_owned())?;
             let batch = BatchSubmit { jobs: vec![spec; n] };
-            let reply: BatchSubmitted = self.client.post("/v1/jobs/batch", &batch, Options::default()).await?;
+            let reply: BatchSubmitted = self
+                .client
+                .post("/v1/jobs/batch", &batch, Options::default())
+                .await?;
             for item in reply.items {
                 match item {
                     BatchItem::Submitted(submitted) => ids.push(submitted.id),
@@ -130,9 +148,15 @@ impl Coordinator {
             if finishes > last {
                 (last, moved_at) = (finishes, Instant::now());
             }
-            ensure!(moved_at.elapsed() < STALL_MAX, "{finishes} of {jobs} jobs have ended, and no more do");
+            ensure!(
+                moved_at.elapsed() < STALL_MAX,
+                "{finishes} of {jobs} jobs have ended, and no more do"
+            );
             // About a hundredth of the time that is left, so that looking costs the coordinator next to nothing.
-            let pause = LOOK_EVERY * u32::try_from((jobs - finishes) / 200).unwrap_or(u32::MAX).clamp(1, 50);
+            let pause = LOOK_EVERY
+                * u32::try_from((jobs - finishes) / 200)
+                    .unwrap_or(u32::MAX)
+                    .clamp(1, 50);
             tokio::time::sleep(pause).await;
         }
     }
@@ -143,7 +167,10 @@ impl Coordinator {
         let text = String::from_utf8(read_bytes(reply).await?.into())?;
         let prefix = format!("hiveforge_{name}_total ");
         let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
-        Ok(value.with_context(|| format!("there is no counter {name}"))?.trim().parse()?)
+        Ok(value
+            .with_context(|| format!("there is no counter {name}"))?
+            .trim()
+            .parse()?)
     }
 
     /// Stops it in order, and returns its directory with what it left there.
@@ -163,7 +190,10 @@ impl Process {
     fn start<const N: usize>(program: &Path, data: &Path, arguments: [&str; N]) -> anyhow::Result<Self> {
         fs::create_dir_all(data)?;
         let log = data.join("log");
-        #[expect(clippy::disallowed_methods, reason = "the benchmark is no agent; this is no job")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the benchmark is no agent; this is no job"
+        )]
         let child = Command::new(program)
             .args(arguments)
             .arg("--data")
@@ -188,7 +218,11 @@ impl Process {
         kill_process(pid, Signal::TERM)?;
         let told_at = Instant::now();
         while self.child.try_wait()?.is_none() {
-            ensure!(told_at.elapsed() < PATIENCE, "a process does not stop; it said: {}", self.said());
+            ensure!(
+                told_at.elapsed() < PATIENCE,
+                "a process does not stop; it said: {}",
+                self.said()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
@@ -216,7 +250,10 @@ async fn address(process: &Process) -> anyhow::Result<String> {
         if let Some((_, address)) = line.and_then(|line| line.split_once("address=")) {
             return Ok(address.trim().to_owned());
         }
-        ensure!(started_at.elapsed() < PATIENCE, "the coordinator does not start; it said: {said}");
+        ensure!(
+            started_at.elapsed() < PATIENCE,
+            "the coordinator does not start; it said: {said}"
+        );
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -32,7 +32,11 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, jobs: usize) -> anyhow
         xargs.push(floor::xargs(jobs)?);
     }
     let what = format!("{jobs} jobs of /bin/true, {SLOTS} at once, {rounds} rounds");
-    Ok(Section { name: "throughput", what, rows: rows(&floors, &xargs, &hives, jobs) })
+    Ok(Section {
+        name: "throughput",
+        what,
+        rows: rows(&floors, &xargs, &hives, jobs),
+    })
 }
 
 async fn round(setup: &Setup, jobs: usize) -> anyhow::Result<Round> {
@@ -70,18 +74,47 @@ fn rows(floors: &[Took], xargs: &[Took], hives: &[Round], jobs: usize) -> Vec<Ro
     let ratio = beside_floor(&|hive, floor| rate(hive.wall) / rate(floor.wall));
     let more = beside_floor(&|hive, floor| each(all(hive)) / each(floor.cpu));
     vec![
-        Row::yields("posix_spawn in a tight loop, 2 threads (the floor)", "jobs/s", of(floors, &|took| rate(took.wall))),
+        Row::yields(
+            "posix_spawn in a tight loop, 2 threads (the floor)",
+            "jobs/s",
+            of(floors, &|took| rate(took.wall)),
+        ),
         Row::yields("xargs -P2 -n1", "jobs/s", of(xargs, &|took| rate(took.wall))),
         Row::yields("HiveForge", "jobs/s", of_hives(&|round| rate(round.wall))),
-        Row::yields("HiveForge, of the floor of the same round", "x", ratio).target(Target::AtLeast(RATE_OF_FLOOR)),
-        Row::cost("CPU of a job: the floor", "us", of(floors, &|took| each(took.cpu))),
+        Row::yields("HiveForge, of the floor of the same round", "x", ratio)
+            .target(Target::AtLeast(RATE_OF_FLOOR)),
+        Row::cost(
+            "CPU of a job: the floor",
+            "us",
+            of(floors, &|took| each(took.cpu)),
+        ),
         Row::cost("CPU of a job: xargs", "us", of(xargs, &|took| each(took.cpu))),
-        Row::cost("CPU of a job: HiveForge in all", "us", of_hives(&|round| each(all(round)))),
-        Row::cost("  the coordinator, submit included", "us", of_hives(&|round| each(round.coordinator))),
+        Row::cost(
+            "CPU of a job: HiveForge in all",
+            "us",
+            of_hives(&|round| each(all(round))),
+        ),
+        Row::cost(
+            "  the coordinator, submit included",
+            "us",
+            of_hives(&|round| each(round.coordinator)),
+        ),
         Row::cost("  the agent itself", "us", of_hives(&|round| each(round.agent))),
-        Row::cost("  the agent's children: the command", "us", of_hives(&|round| each(round.children))),
-        Row::cost("CPU of a job: HiveForge, of the floor of the same round", "x", more),
-        Row::yields("finishes in one request, on average", "jobs", of_hives(&|round| round.group)),
+        Row::cost(
+            "  the agent's children: the command",
+            "us",
+            of_hives(&|round| each(round.children)),
+        ),
+        Row::cost(
+            "CPU of a job: HiveForge, of the floor of the same round",
+            "x",
+            more,
+        ),
+        Row::yields(
+            "finishes in one request, on average",
+            "jobs",
+            of_hives(&|round| round.group),
+        ),
     ]
 }
 

@@ -35,16 +35,26 @@ impl Cpu {
         let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
         // The name may contain anything, so the last parenthesis ends it.
         let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks = fields.skip(UTIME).take(4).map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+        let ticks = fields
+            .skip(UTIME)
+            .take(4)
+            .map(str::parse)
+            .collect::<Result<Vec<u32>, _>>()?;
         let &[utime, stime, cutime, cstime] = ticks.as_slice() else {
             anyhow::bail!("{path} ends early");
         };
-        Ok(Self { own: TICK * (utime + stime), children: TICK * (cutime + cstime) })
+        Ok(Self {
+            own: TICK * (utime + stime),
+            children: TICK * (cutime + cstime),
+        })
     }
 
     /// What was used after `before`.
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { own: self.own - before.own, children: self.children - before.children }
+        Self {
+            own: self.own - before.own,
+            children: self.children - before.children,
+        }
     }
 }
 
@@ -53,6 +63,8 @@ pub(crate) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("no VmRSS")?;
     Ok(kib.parse::<u64>()? * 1024)
 }

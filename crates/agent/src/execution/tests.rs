@@ -106,7 +106,8 @@ async fn a_cancel_ends_the_command_and_a_command_that_ended_by_itself_is_not_can
     while executor.asked().is_empty() {
         sleep(Duration::from_millis(1)).await;
     }
-    let proofs = world.station.table.due_renewals(BootTime::now(), true).unwrap();
+    let later = BootTime::now().plus(MINUTE * 60 * 24);
+    let proofs = world.station.table.due_renewals(later).unwrap();
     world
         .station
         .table

@@ -136,7 +136,10 @@ impl RunTable {
             .iter()
             .skip(state.idle())
             .filter(|run| {
-                let since = state.entries.get(&run.held).map_or(now, |entry| entry.admitted_at);
+                let since = state
+                    .entries
+                    .get(&run.held)
+                    .map_or(now, |entry| entry.admitted_at);
                 now.since(since) > AHEAD_HELD_MAX
             })
             .map(|run| run.held.clone())

@@ -14,8 +14,8 @@ use protocol::jobs::Artifact;
 use protocol::leases::{Finish, FinishResult, Held, LogReceived, Proof};
 use protocol::limits::{FINISH_LOG_BYTES_MAX, LEASES_PER_REQUEST_MAX};
 
-use super::{RunTable, State};
 use super::phase::Phase;
+use super::{RunTable, State};
 use crate::run::Run;
 
 /// A batch that has so many reports does not wait for more.

@@ -21,17 +21,16 @@ pub(super) const FREEZE_AT: f64 = 0.8;
 pub(super) const RENEW_AT: f64 = 1.0 / 3.0;
 
 impl RunTable {
-    /// The leases to renew, all of them together, if one of them is due or was asked for.
-    pub fn due_renewals(&self, now: BootTime, asked: bool) -> Option<Vec<Proof>> {
+    /// The leases to renew: all of them together, as soon as one is due.
+    pub fn due_renewals(&self, now: BootTime) -> Option<Vec<Proof>> {
         let state = self.lock();
         let kept = state
             .entries
             .values()
             .filter(|entry| !matches!(entry.phase, Phase::Returning(_)));
-        let due = asked
-            || kept
-                .clone()
-                .any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
+        let due = kept
+            .clone()
+            .any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
         due.then(|| kept.map(|entry| entry.run.proof.clone()).collect())
     }
 
@@ -123,7 +122,8 @@ impl RunTable {
                 entry.run.wake.notify_one();
             }
         }
-        (!state.entries.is_empty()).then_some(FENCE_STEP)
+        let shortest = state.entries.values().map(|entry| entry.run.ttl).min()?;
+        Some((shortest / FENCE_LOOKS).clamp(FENCE_STEP_MIN, FENCE_STEP_MAX))
     }
 
     /// The coordinator says whether it wants this agent to take more jobs.
@@ -151,6 +151,9 @@ fn held_of(proof: &Proof) -> Option<Held> {
     })
 }
 
-/// How often the fence looks while leases are held. Timers stand still while a machine sleeps, so it cannot wait for a
-/// moment; it has to look.
-const FENCE_STEP: Duration = Duration::from_millis(250);
+/// How often the fence looks during the life of a lease. Timers stand still while a machine sleeps, so it cannot wait
+/// for a moment; it has to look.
+const FENCE_LOOKS: u32 = 20;
+/// The shortest and the longest time between two looks.
+const FENCE_STEP_MIN: Duration = Duration::from_millis(10);
+const FENCE_STEP_MAX: Duration = Duration::from_millis(250);

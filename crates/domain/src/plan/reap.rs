@@ -59,9 +59,15 @@ pub fn plan_beat(last: Option<Beat>, now: Timestamp, ttl_max: Duration) -> ReapP
 pub fn has_overrun(job: &Job, now: Timestamp, uncounted: Duration) -> bool {
     match &job.state {
         State::Running(running) => {
-            now >= running.started_at.plus(job.timeout.duration()).plus(uncounted).plus(BACKSTOP)
+            now >= running
+                .started_at
+                .plus(job.timeout.duration())
+                .plus(uncounted)
+                .plus(BACKSTOP)
         }
-        State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => false,
+        State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
+            false
+        }
     }
 }
 

@@ -51,7 +51,11 @@ async fn a_lease_that_was_renewed_a_moment_ago_is_not_taken() {
     let (other, job) = (pool.other(), id.clone());
     pool.nexus.before_next_commit(async {});
     pool.nexus.before_next_commit(async move {
-        let item = ledger::RenewItem { job, attempt: 1, uncounted: Duration::ZERO };
+        let item = ledger::RenewItem {
+            job,
+            attempt: 1,
+            uncounted: Duration::ZERO,
+        };
         let agent = crate::pool::agent(1).id;
         assert_eq!(other.renew(&agent, &[item], TTL).await.unwrap(), [Renewed::Live]);
     });

@@ -11,7 +11,11 @@ use crate::pool::{Pool, TTL, agent, cancel, retried, spec};
 
 fn item(job: &JobId, attempt: u32) -> RenewItem {
     let job = job.clone();
-    RenewItem { job, attempt, uncounted: Duration::ZERO }
+    RenewItem {
+        job,
+        attempt,
+        uncounted: Duration::ZERO,
+    }
 }
 
 #[tokio::test]
@@ -153,12 +157,24 @@ async fn a_run_whose_agent_never_ends_it_loses_its_lease_at_the_backstop() {
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
     pool.advance(Duration::from_millis(1));
     // What was suspended does not count.
-    let suspended = RenewItem { uncounted: Duration::from_millis(1), ..item(&id, 1) };
+    let suspended = RenewItem {
+        uncounted: Duration::from_millis(1),
+        ..item(&id, 1)
+    };
     let answers = pool.ledger.renew(&agent(1).id, &[suspended], TTL).await.unwrap();
     assert_eq!(answers, [Renewed::Live]);
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Lost);
     let state = pool.ledger.load(&id).await.unwrap().unwrap().record.job.state;
-    assert!(matches!(state, State::Failed { cause: Cause::Timeout, .. }), "{state:?}");
+    assert!(
+        matches!(
+            state,
+            State::Failed {
+                cause: Cause::Timeout,
+                ..
+            }
+        ),
+        "{state:?}"
+    );
     pool.check().await;
 }
 
@@ -170,7 +186,13 @@ async fn a_run_that_was_frozen_for_longer_than_its_timeout_goes_on_after_the_out
     let outage = spec().timeout.duration() * 3;
     pool.advance(outage);
     assert_eq!(pool.reap().await.taken, 0);
-    let frozen = RenewItem { uncounted: outage, ..item(&id, 1) };
-    assert_eq!(pool.ledger.renew(&agent(1).id, &[frozen], TTL).await.unwrap(), [Renewed::Live]);
+    let frozen = RenewItem {
+        uncounted: outage,
+        ..item(&id, 1)
+    };
+    assert_eq!(
+        pool.ledger.renew(&agent(1).id, &[frozen], TTL).await.unwrap(),
+        [Renewed::Live]
+    );
     pool.check().await;
 }
