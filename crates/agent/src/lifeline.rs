@@ -1,6 +1,7 @@
 //! The lifeline: keeps every held lease alive with one request for all of them.
 //!
-//! It renews when a third of the shortest lease's life has passed. The answers are the only way
+//! It renews when a third of the shortest lease's life has passed, and at once when the session hears that there is
+//! news. The answers are the only way
 //! to learn that a job is to be cancelled or a lease was taken, and of leases that a lost reply never delivered. It owns
 //! nothing: what is due is read from the table, and a renewal that failed is due again at the next look.
 
@@ -31,6 +32,8 @@ const MAILBOX: usize = 8;
 pub enum Msg {
     /// It is time to look.
     Tick,
+    /// There is news of a lease: renew without waiting.
+    News,
     /// A renewal was answered, or was not.
     Renewed(Result<(), ClientError>),
 }
@@ -44,6 +47,7 @@ pub struct Lifeline {
 #[derive(Default)]
 pub struct State {
     renewing: bool,
+    again: bool,
     failures: u32,
 }
 
@@ -60,6 +64,7 @@ impl Actor for Lifeline {
     type State = State;
 
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
+        self.await_news(ctx)?;
         ctx.tell_self(Msg::Tick);
         Ok(State::default())
     }
@@ -68,25 +73,42 @@ impl Actor for Lifeline {
         match msg {
             Msg::Tick => {
                 ctx.tick_after(LOOK, Msg::Tick);
-                self.renew(ctx, state)
+                match self.station.table.due_renewals(BootTime::now()) {
+                    Some(proofs) => self.renew(ctx, state, proofs),
+                    None => Ok(()),
+                }
+            }
+            Msg::News => {
+                self.await_news(ctx)?;
+                // The renewal under way may have been answered before the news.
+                state.again = state.renewing;
+                self.renew(ctx, state, self.station.table.all_renewals())
             }
             Msg::Renewed(answer) => {
                 self.on_renewed(ctx, state, &answer);
-                Ok(())
+                match std::mem::take(&mut state.again) {
+                    true => self.renew(ctx, state, self.station.table.all_renewals()),
+                    false => Ok(()),
+                }
             }
         }
     }
 }
 
 impl Lifeline {
-    fn renew(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
-        if state.renewing {
+    fn await_news(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
+        let table = Arc::clone(&self.station.table);
+        ctx.task(async move {
+            table.bells.renew.notified().await;
+            Msg::News
+        })?;
+        Ok(())
+    }
+
+    fn renew(&self, ctx: &Ctx<Msg>, state: &mut State, proofs: Vec<Proof>) -> Result<(), Failure> {
+        if std::mem::replace(&mut state.renewing, true) {
             return Ok(());
         }
-        let Some(proofs) = self.station.table.due_renewals(BootTime::now()) else {
-            return Ok(());
-        };
-        state.renewing = true;
         let station = Arc::clone(&self.station);
         ctx.task(async move { Msg::Renewed(renew_all(&station, &proofs).await) })?;
         Ok(())

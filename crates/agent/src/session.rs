@@ -10,14 +10,15 @@ use std::time::Duration;
 use protocol::agents::Enrolled;
 use protocol::client::{ClientError, Options};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+use tokio::time::Instant;
 
 use crate::Station;
 use crate::backoff::backoff;
 use crate::clock::jitter;
 
-/// How often the coordinators are told that the agent is there.
+/// How often the coordinators are told that the agent is there; so long they may park the request and answer with news.
 const REFRESH: Duration = Duration::from_secs(10);
-/// How long an enrolment may take.
+/// How long an enrolment may take beyond what it is parked.
 const ENROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that may wait; nobody sends any.
 const MAILBOX: usize = 8;
@@ -29,7 +30,7 @@ pub enum Msg {
     /// A coordinator does not know the agent, or its answer came.
     Forgotten,
     /// An enrolment was answered.
-    Answered(Result<Enrolled, ClientError>),
+    Answered(Result<Enrolled, ClientError>, Duration),
 }
 
 /// See the module.
@@ -41,6 +42,8 @@ pub struct Session {
 #[derive(Default)]
 pub struct State {
     asking: bool,
+    /// It has enrolled, so further requests may be parked.
+    known: bool,
     failures: u32,
 }
 
@@ -64,7 +67,7 @@ impl Actor for Session {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
             Msg::Refresh | Msg::Forgotten => self.enrol(ctx, state),
-            Msg::Answered(answer) => self.on_answer(ctx, state, answer),
+            Msg::Answered(answer, after) => self.on_answer(ctx, state, answer, after),
         }
     }
 }
@@ -75,9 +78,15 @@ impl Session {
             return Ok(());
         }
         let station = Arc::clone(&self.station);
+        // The first one is answered at once: work waits for it.
+        let wait = if state.known { REFRESH } else { Duration::ZERO };
         ctx.task(async move {
-            let options = Options::default().timeout(ENROL_TIMEOUT);
-            Msg::Answered(station.client.post("/v1/agents", &station.info, options).await)
+            let options = Options::default()
+                .timeout(wait + ENROL_TIMEOUT)
+                .header("prefer", &format!("wait={}", wait.as_secs()));
+            let asked_at = Instant::now();
+            let answer = station.client.post("/v1/agents", &station.info, options).await;
+            Msg::Answered(answer, asked_at.elapsed())
         })?;
         Ok(())
     }
@@ -87,19 +96,30 @@ impl Session {
         ctx: &Ctx<Msg>,
         state: &mut State,
         answer: Result<Enrolled, ClientError>,
+        after: Duration,
     ) -> Result<(), Failure> {
         state.asking = false;
         self.station.heard(&answer);
         match answer {
             Ok(enrolled) => {
                 state.failures = 0;
+                let is_first = !std::mem::replace(&mut state.known, true);
+                // A coordinator that parks requests sets the pace; one that does not is not hammered.
+                let pause = if is_first || enrolled.news || after >= REFRESH {
+                    Duration::ZERO
+                } else {
+                    REFRESH
+                };
                 let ttl = Duration::from_millis(enrolled.ttl_ms);
                 self.station.connect(|connection| {
                     connection.enrolled = true;
                     connection.ttl = ttl;
                 });
                 self.station.table.draining(enrolled.draining);
-                ctx.tick_after(REFRESH, Msg::Refresh);
+                if enrolled.news {
+                    self.station.table.bells.renew.notify_one();
+                }
+                ctx.tick_after(pause, Msg::Refresh);
                 let mut connection = self.station.connection.subscribe();
                 ctx.task(async move {
                     // An error would say that the station is gone, and with it this actor.

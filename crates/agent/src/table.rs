@@ -74,6 +74,8 @@ pub(crate) struct Bells {
     pub(crate) ended: Notify,
     /// A slot is open.
     pub(crate) open: Notify,
+    /// The leases should be renewed before their turn: there is news of one.
+    pub(crate) renew: Notify,
     /// A log should be shipped now and not at the next tick; one for each slot.
     pub(crate) ship: Vec<Notify>,
     /// Something started: the fence has work.

@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use domain::AgentId;
+use domain::job::AGENT_LEASES_FAMILY;
 use tokio::sync::watch;
 
-/// Jobs whose changes are waited for at once.
-const WATCHED_JOBS_MAX: usize = 16_384;
+/// Jobs and agents whose changes are waited for at once.
+const WATCHED_MAX: usize = 16_384;
 
 /// Whether the nexus answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,9 @@ pub(crate) struct Signals {
     lanes: watch::Sender<u64>,
     agents: watch::Sender<u64>,
     followups: watch::Sender<u64>,
-    /// Not an actor: waiting requests come and go by the thousand, and each only adds or reads one entry.
-    jobs: Mutex<HashMap<String, watch::Sender<u64>>>,
+    /// Jobs and agents whose changes are waited for, by their ULIDs. Not an actor: waiting requests come and go by the
+    /// thousand, and each only adds or reads one entry.
+    watched: Mutex<HashMap<String, watch::Sender<u64>>>,
 }
 
 impl Signals {
@@ -39,7 +42,7 @@ impl Signals {
             lanes: watch::Sender::new(0),
             agents: watch::Sender::new(0),
             followups: watch::Sender::new(0),
-            jobs: Mutex::new(HashMap::new()),
+            watched: Mutex::new(HashMap::new()),
         }
     }
 
@@ -47,7 +50,8 @@ impl Signals {
     pub(crate) fn hint(&self, hint: &str) {
         match hint.split_once('/') {
             Some(("lane", _)) => bump(&self.lanes),
-            Some(("job" | "log", ulid)) => self.job_changed(ulid),
+            Some(("job" | "log", ulid)) => self.changed(ulid),
+            Some((AGENT_LEASES_FAMILY, agent)) => self.changed(agent),
             Some(("agent-name", _)) => bump(&self.agents),
             _ if hint == domain::entity::FOLLOWUPS => bump(&self.followups),
             _ => {}
@@ -59,7 +63,7 @@ impl Signals {
         [&self.lanes, &self.agents, &self.followups]
             .into_iter()
             .for_each(bump);
-        self.jobs().values().for_each(bump);
+        self.watched().values().for_each(bump);
     }
 
     pub(crate) fn set_health(&self, health: Health) {
@@ -86,33 +90,39 @@ impl Signals {
         self.followups.subscribe()
     }
 
+    /// Changes of one agent's leases that it should hear of, from now on. As with [`Self::job`].
+    pub(crate) fn agent(&self, agent: &AgentId) -> Option<watch::Receiver<u64>> {
+        self.job(agent.as_str())
+    }
+
     /// Changes of one job or its log from now on. Register before looking. None when too many wait already; poll then.
     pub(crate) fn job(&self, ulid: &str) -> Option<watch::Receiver<u64>> {
-        let mut jobs = self.jobs();
-        if jobs.len() >= WATCHED_JOBS_MAX {
-            jobs.retain(|_, changes| changes.receiver_count() > 0);
+        let mut watched = self.watched();
+        if watched.len() >= WATCHED_MAX {
+            watched.retain(|_, changes| changes.receiver_count() > 0);
         }
-        if jobs.len() >= WATCHED_JOBS_MAX {
+        if watched.len() >= WATCHED_MAX {
             return None;
         }
         Some(
-            jobs.entry(ulid.to_owned())
+            watched
+                .entry(ulid.to_owned())
                 .or_insert_with(|| watch::Sender::new(0))
                 .subscribe(),
         )
     }
 
-    fn job_changed(&self, ulid: &str) {
-        let mut jobs = self.jobs();
-        let Some(changes) = jobs.get(ulid) else { return };
+    fn changed(&self, ulid: &str) {
+        let mut watched = self.watched();
+        let Some(changes) = watched.get(ulid) else { return };
         bump(changes);
         if changes.receiver_count() == 0 {
-            jobs.remove(ulid);
+            watched.remove(ulid);
         }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<u64>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<u64>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,6 +155,6 @@ mod tests {
         let signals = Signals::new();
         drop(signals.job("a"));
         signals.hint("job/a");
-        assert!(signals.jobs().is_empty());
+        assert!(signals.watched().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! in one transaction that is guarded by the version of the record that the decision was made on.
 
 use domain::entity::FOLLOWUPS;
-use domain::job::{State, Waits};
+use domain::job::{State, Waits, leases_set};
 use domain::{Entity as _, Job, JobId, JobSpec, Move, Place, Places, Timestamp};
 use nexus::{Append, Class, Guard, Move as SetMove, Record, Score, Transaction, TxId, Version};
 
@@ -159,6 +159,8 @@ fn hints(job: &Job, has_followups: bool) -> Vec<String> {
         State::Queued {
             waits: Waits::Until(_),
         } => hints.push(domain::job::TIMERS.to_owned()),
+        // Its agent learns of the cancel by renewing, and this makes it renew now.
+        State::Running(running) if running.cancel.is_some() => hints.push(leases_set(&running.agent.id)),
         State::Queued {
             waits: Waits::ForGroup,
         }

@@ -34,6 +34,9 @@ pub struct Enrolled {
     pub ttl_ms: u64,
     /// The agent is to take no more jobs.
     pub draining: bool,
+    /// The request was parked, and is answered early because there is news: renew the leases to learn of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub news: bool,
 }
 
 /// An agent as it is shown.

@@ -160,6 +160,11 @@ impl Entry {
 }
 
 impl Entry {
+    /// Whether its lease is to be renewed: it is, unless it is on its way back.
+    pub(super) const fn is_kept(&self) -> bool {
+        !matches!(self.phase, Phase::Returning(_))
+    }
+
     /// How long its command has run.
     pub(super) fn ran(&self, now: Instant) -> Duration {
         match &self.phase {

@@ -23,15 +23,19 @@ pub(super) const RENEW_AT: f64 = 1.0 / 3.0;
 impl RunTable {
     /// The leases to renew: all of them together, as soon as one is due.
     pub fn due_renewals(&self, now: BootTime) -> Option<Vec<Proof>> {
+        let due = {
+            let state = self.lock();
+            let mut kept = state.entries.values().filter(|entry| entry.is_kept());
+            kept.any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)))
+        };
+        due.then(|| self.all_renewals())
+    }
+
+    /// The leases that are kept alive, due or not.
+    pub fn all_renewals(&self) -> Vec<Proof> {
         let state = self.lock();
-        let kept = state
-            .entries
-            .values()
-            .filter(|entry| !matches!(entry.phase, Phase::Returning(_)));
-        let due = kept
-            .clone()
-            .any(|entry| now >= entry.confirmed_at.plus(entry.run.ttl.mul_f64(RENEW_AT)));
-        due.then(|| kept.map(|entry| entry.run.proof.clone()).collect())
+        let kept = state.entries.values().filter(|entry| entry.is_kept());
+        kept.map(|entry| entry.run.proof.clone()).collect()
     }
 
     /// What to send for these leases: with each, how much of the time since its claim does not count against the job's

@@ -1,18 +1,22 @@
 //! Agents: enrolling, listing, draining and resuming by name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use domain::{AgentName, JobId, Lane, Resources, Timestamp, Unmet, unmet};
 use ledger::record::AgentRecord;
 use protocol::agents::{AgentInfo, AgentList, AgentState, AgentView, Enrolled};
 use protocol::limits::SLOTS_MAX;
+use tokio::sync::watch;
 
 use crate::agents_seen::RECORD_EVERY;
 use crate::coordinator::Coordinator;
 use crate::http::Shared;
 use crate::http::extract::{Admin, AgentCaller, JsonBody, Path};
+use crate::http::jobs::wait_of;
 use crate::http::problem::Failed;
 
 /// Labels that one agent may have.
@@ -20,17 +24,50 @@ const LABELS_MAX: usize = 64;
 /// Longest name of an executor, and longest version.
 const WORD_CHARS_MAX: usize = 64;
 
-/// `POST /v1/agents`: an agent says what it is, at its start and now and then.
+/// `POST /v1/agents`: an agent says what it is, at its start and now and then. With `Prefer: wait=N` the answer waits
+/// for news of its leases or its drain intent.
 pub(super) async fn enrol(
     State(coordinator): Shared,
     _: AgentCaller,
+    headers: HeaderMap,
     JsonBody(info): JsonBody<AgentInfo>,
 ) -> Result<Json<Enrolled>, Failed> {
+    // Registered before anything is looked at, so that nothing is missed in between.
+    let leases = coordinator.signals.agent(&info.id);
+    let names = coordinator.signals.agents();
     let name = info.name.clone();
     record(&coordinator, info).await?;
-    let draining = coordinator.ledger.draining(&name).await?;
+    let before = coordinator.ledger.draining(&name).await?;
+    let news = match (wait_of(&headers), leases) {
+        (Some(wait), Some(leases)) => news_within(&coordinator, wait, leases, names).await,
+        (Some(_) | None, _) => false,
+    };
+    let draining = if news {
+        coordinator.ledger.draining(&name).await?
+    } else {
+        before
+    };
     let ttl_ms = u64::try_from(coordinator.config.lease_ttl.as_millis()).unwrap_or(u64::MAX);
-    Ok(Json(Enrolled { ttl_ms, draining }))
+    Ok(Json(Enrolled {
+        ttl_ms,
+        draining,
+        news,
+    }))
+}
+
+/// Waits for news, for so long at most, and not beyond the end of the process.
+async fn news_within(
+    coordinator: &Coordinator,
+    wait: Duration,
+    mut leases: watch::Receiver<u64>,
+    mut names: watch::Receiver<u64>,
+) -> bool {
+    tokio::select! {
+        _ = leases.changed() => true,
+        _ = names.changed() => true,
+        () = tokio::time::sleep(wait) => false,
+        () = coordinator.connections.closing().cancelled_owned() => false,
+    }
 }
 
 /// Records what an agent says of itself.

@@ -117,7 +117,7 @@ fn shown(detail: JobDetail, etag: &str, wait: Option<Duration>) -> Response {
 }
 
 /// The `wait=N` of RFC 7240, bounded.
-fn wait_of(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn wait_of(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get("prefer")?.to_str().ok()?;
     let wait = preferences
         .split(',')

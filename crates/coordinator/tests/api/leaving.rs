@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use protocol::agents::{AgentList, AgentState};
+use protocol::agents::{AgentList, AgentState, Enrolled};
+use protocol::client::Options;
 use tokio::time::Instant;
 
 use crate::agent::{proof, refusals, success};
@@ -84,4 +85,34 @@ async fn giving_back_a_lost_lease_is_no_error_for_the_others() {
         refusals(&world).await,
         [(leases[0].job.clone(), "release".to_owned())]
     );
+}
+
+#[tokio::test]
+async fn a_parked_enrolment_brings_news_of_a_cancel_and_of_the_drain_intent() {
+    let world = World::start().await;
+    let agent = world.agent("forge").await;
+    let id = world.submit().await;
+    agent.one().await;
+    let parked = || async {
+        let wait = Options::default().header("prefer", "wait=20");
+        agent
+            .client
+            .post::<Enrolled>("/v1/agents", &agent.info, wait)
+            .await
+            .unwrap()
+    };
+    let began = Instant::now();
+    let cancel = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.say("POST", &format!("/v1/jobs/{id}/cancel")).send().await
+    };
+    let (news, _) = tokio::join!(parked(), cancel);
+    assert!(news.news && !news.draining);
+    let order = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drain(&world, "forge", "drain").await
+    };
+    let (news, _) = tokio::join!(parked(), order);
+    assert!(news.news && news.draining);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

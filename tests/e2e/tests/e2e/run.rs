@@ -157,11 +157,14 @@ fn inputs_arrive_and_artifacts_come_back() -> Result<()> {
 
 #[test]
 fn the_first_interrupt_cancels_and_the_second_one_leaves() -> Result<()> {
-    let system = System::start(Kind::Up, &["--lease-ttl", "3s"])?;
+    let system = System::start(Kind::Up, &[])?;
     let (run, cancelled) = sleeper(&system, &[])?;
+    let interrupted_at = Instant::now();
     run.signal(Signal::INT)?;
     let finished = run.finish()?;
     assert_eq!(finished.code, Some(130), "{}", finished.stderr());
+    // The agent heard of it, and did not wait for its next renewal, which is 10 s away.
+    assert!(interrupted_at.elapsed() < Duration::from_secs(5), "{:?}", interrupted_at.elapsed());
     assert_eq!(system.api().job(&cancelled.id)?.state, StateName::Cancelled);
     assert_eq!(of_job(&cancelled.id)?, []);
 

@@ -69,6 +69,7 @@ async fn enrol(Extract(shared): Extract<Arc<Shared>>, Json(info): Json<AgentInfo
         let mut state = shared.lock();
         state.agents.push(info);
         Enrolled {
+            news: false,
             ttl_ms: state.ttl_ms,
             draining: state.draining,
         }
