@@ -7,6 +7,7 @@
 //!
 //! [`crate::leftovers`] is the reader.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -32,6 +33,17 @@ pub struct Footprint {
     /// How to find its processes; absent while they are being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+}
+
+/// What earlier processes of the agent left.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// Their ids.
+    pub agents: BTreeSet<AgentId>,
+    /// The runs that they had started and not reported.
+    pub runs: Vec<Footprint>,
+    /// The files that say so.
+    pub files: Vec<PathBuf>,
 }
 
 /// The footprints of one process of the agent. Files are named by its id, so those of an earlier one are never touched.
@@ -111,31 +123,34 @@ impl Footprints {
         }
     }
 
-    /// Reads what earlier processes left, with the files' paths. Empty and unreadable files are removed.
+    /// Reads what earlier processes left. Nothing is removed: the files are all that is known of them.
     ///
     /// # Errors
     /// The directory cannot be listed.
-    pub fn of_earlier_processes(&self) -> io::Result<Vec<(PathBuf, Footprint)>> {
-        let mut found = Vec::new();
+    pub fn of_earlier_processes(&self) -> io::Result<Earlier> {
+        let mut earlier = Earlier::default();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            let ours = path
+            let name = path
                 .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(self.agent.as_str()));
-            if ours {
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if name.starts_with(self.agent.as_str()) {
                 continue;
             }
+            earlier
+                .agents
+                .extend(name.split_once('-').and_then(|(agent, _)| agent.parse().ok()));
             match read(&path) {
-                Ok(Some(footprint)) => found.push((path, footprint)),
-                Ok(None) => fs::remove_file(path)?,
+                Ok(footprint) => earlier.runs.extend(footprint),
                 Err(error) => {
                     tracing::error!(path = %path.display(), %error, "the record of an earlier run cannot be read: ignored");
-                    fs::remove_file(path)?;
                 }
             }
+            earlier.files.push(path);
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(found)
+        Ok(earlier)
     }
 
     fn lock(&self) -> MutexGuard<'_, Files> {

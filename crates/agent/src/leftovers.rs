@@ -1,19 +1,23 @@
 //! What an earlier process of this agent left behind when it died: ended, removed and reported.
 //!
 //! Processes are recognised by what their runs wrote down, and nothing else is touched. Each run is reported as
-//! `agent_died` with its stored token, so that the coordinator hears of it now and not at the end of the lease. The
-//! records stay until that was answered; then this actor has nothing left to do and ends.
+//! `agent_died` with its stored token, so that the coordinator hears of it now and not at the end of the lease, and what
+//! was held ahead and never started is given back. The records stay until all that was answered; then this actor has
+//! nothing left to do and ends.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
-use domain::Cause;
-use domain::job::{Report, RunEnd};
+use domain::job::{GiveBack, Report, RunEnd};
+use domain::{AgentId, Cause};
 use executor::CleanUpError;
 use protocol::client::{ClientError, Options};
-use protocol::leases::{Finish, FinishReply, FinishRequest, Held};
+use protocol::leases::{
+    Finish, FinishReply, FinishRequest, Held, Proof, ReleaseRequest, RenewReply, RenewRequest,
+};
 use protocol::limits::LEASES_PER_REQUEST_MAX;
+use serde::de::IgnoredAny;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle, Restart};
 use tokio::task::spawn_blocking;
 
@@ -95,24 +99,72 @@ impl Actor for Leftovers {
     }
 }
 
-/// Everything from the beginning: what was done before is found done. A run is reported when it is certainly over, and
-/// its files, which may be many, are removed afterwards.
+/// Everything from the beginning: what was done before is found done. A run is reported when it is certainly over, then
+/// what was never started is given back, and files, which may be many, are removed last.
 async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
-    let left = station.footprints.of_earlier_processes()?;
-    for (_, footprint) in &left {
-        if let Some(identity) = &footprint.identity {
+    let earlier = station.footprints.of_earlier_processes()?;
+    for run in &earlier.runs {
+        if let Some(identity) = &run.identity {
             let cleaned = station.executor.clean_up(identity).await?;
             if cleaned.killed > 0 {
-                tracing::info!(job.id = %footprint.job, killed = cleaned.killed, "ended what an earlier run left");
+                tracing::info!(job.id = %run.job, killed = cleaned.killed, "ended what an earlier run left");
             }
         }
     }
-    for part in left.chunks(LEASES_PER_REQUEST_MAX) {
+    for part in earlier.runs.chunks(LEASES_PER_REQUEST_MAX) {
         report(station, part).await?;
+    }
+    for agent in earlier.agents {
+        give_back_unstarted(station, agent).await?;
+    }
+    for file in &earlier.files {
+        remove_file(file)?;
     }
     let removing = Arc::clone(station);
     let removed = spawn_blocking(move || remove_files(&removing)).await;
     Ok(removed.map_err(io::Error::from)??)
+}
+
+/// Gives back what an earlier process held ahead. All that it had started is reported by now, so what is still its is
+/// unstarted, and nobody need be charged for it.
+async fn give_back_unstarted(station: &Station, agent: AgentId) -> Result<(), ClearError> {
+    let request = RenewRequest {
+        agent,
+        leases: Vec::new(),
+    };
+    let answer = station
+        .client
+        .post::<RenewReply>("/v1/leases/renew", &request, Options::default())
+        .await;
+    station.heard(&answer);
+    let unstarted = match answer {
+        Ok(reply) => reply.unlisted,
+        // It never enrolled, or was forgotten long ago.
+        Err(error) if error.code() == Some("agent_unknown") => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let leases: Vec<Proof> = unstarted
+        .into_iter()
+        .map(|lease| Proof {
+            job: lease.job,
+            token: lease.token,
+        })
+        .collect();
+    for part in leases.chunks(LEASES_PER_REQUEST_MAX) {
+        tracing::info!(
+            leases = part.len(),
+            "giving back what an earlier process held and never started"
+        );
+        let request = ReleaseRequest {
+            leases: part.to_vec(),
+            why: GiveBack::HeldAhead,
+        };
+        station
+            .client
+            .post::<IgnoredAny>("/v1/leases/release", &request, Options::default())
+            .await?;
+    }
+    Ok(())
 }
 
 /// Removes all work directories and logs that belong to no lease of this process.
@@ -144,8 +196,8 @@ fn remove_files(station: &Station) -> io::Result<()> {
     Ok(())
 }
 
-async fn report(station: &Station, left: &[(PathBuf, Footprint)]) -> Result<(), ClearError> {
-    let finishes = left.iter().map(|(_, footprint)| Finish {
+async fn report(station: &Station, left: &[Footprint]) -> Result<(), ClearError> {
+    let finishes = left.iter().map(|footprint| Finish {
         job: footprint.job.clone(),
         token: footprint.token.clone(),
         report: Report {
@@ -164,10 +216,9 @@ async fn report(station: &Station, left: &[(PathBuf, Footprint)]) -> Result<(), 
         .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
         .await;
     station.heard(&answer);
-    // Whatever the answer to each is, it is the coordinator's word: the record has served its purpose.
-    for ((path, footprint), result) in left.iter().zip(answer?.results) {
+    // Whatever the answer to each is, it is the coordinator's word.
+    for (footprint, result) in left.iter().zip(answer?.results) {
         tracing::info!(job.id = %footprint.job, attempt = footprint.attempt, ?result, "reported a run of an earlier process");
-        remove_file(path)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::plan::{Seeker, plan_claim};
+use domain::plan::{LaneDemand, Seeker, plan_claim};
 use domain::{AgentRef, JobEvent, Lane};
 use ledger::{Claimant, Granted, LedgerError};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Reply};
@@ -127,14 +127,25 @@ enum Served {
     ForNow,
 }
 
-/// What to take for whom in one round.
-fn demands(waiting: &[Waiting], lanes: &[Lane]) -> (Vec<usize>, Vec<Claimant>) {
-    let claimant = |(index, one): (usize, &Waiting)| {
-        let demand = plan_claim(&one.claim.seeker, lanes)?;
-        let agent = one.claim.agent.clone();
-        Some((index, Claimant { agent, demand }))
-    };
-    waiting.iter().enumerate().filter_map(claimant).unzip()
+/// What to take in one round, and for which of the seekers. Behind the slots of all comes what is held ahead, so that
+/// nobody keeps a job that another agent has a slot for.
+fn demands(seekers: &[&Seeker], lanes: &[Lane]) -> Vec<(usize, LaneDemand)> {
+    let mut demands = Vec::new();
+    let mut ahead = Vec::new();
+    for (index, seeker) in seekers.iter().enumerate() {
+        let Some(demand) = plan_claim(seeker, lanes) else {
+            continue;
+        };
+        // Where a demand does not ask for all slots, what else fits depends on what it brings.
+        let filled = (demand.n == seeker.slots).then(|| Seeker {
+            slots: 0,
+            ..(*seeker).clone()
+        });
+        demands.push((index, demand));
+        ahead.extend(filled.and_then(|filled| Some((index, plan_claim(&filled, lanes)?))));
+    }
+    demands.append(&mut ahead);
+    demands
 }
 
 impl Dispatch {
@@ -191,11 +202,22 @@ impl Dispatch {
     /// Takes and claims for everybody at once, until nothing fits any more.
     async fn serve(&self, waiting: &mut [Waiting]) -> Result<Served, LedgerError> {
         for _ in 0..ROUNDS_MAX {
-            let lanes = self.coordinator.ledger.lanes().await?;
-            let (who, claimants) = demands(waiting, &lanes);
-            if claimants.is_empty() {
+            if waiting.iter().all(Waiting::has_all) {
                 return Ok(Served::All);
             }
+            let lanes = self.coordinator.ledger.lanes().await?;
+            let seekers: Vec<&Seeker> = waiting.iter().map(|one| &one.claim.seeker).collect();
+            let demands = demands(&seekers, &lanes);
+            if demands.is_empty() {
+                return Ok(Served::All);
+            }
+            let (who, claimants): (Vec<usize>, Vec<Claimant>) = demands
+                .into_iter()
+                .filter_map(|(index, demand)| {
+                    let agent = waiting.get(index)?.claim.agent.clone();
+                    Some((index, Claimant { agent, demand }))
+                })
+                .unzip();
             let granted = self
                 .coordinator
                 .ledger
@@ -264,6 +286,12 @@ impl Dispatch {
 }
 
 impl Waiting {
+    /// Says whether nothing is wanted any more.
+    fn has_all(&self) -> bool {
+        let seeker = &self.claim.seeker;
+        seeker.slots == 0 && seeker.ahead.as_ref().is_none_or(|ahead| ahead.n == 0)
+    }
+
     /// Adds leases, and takes what they use off what is still wanted.
     fn take(&mut self, leases: Vec<Granted>) {
         let seeker = &mut self.claim.seeker;
@@ -276,5 +304,42 @@ impl Waiting {
             }
         }
         self.leases.extend(leases);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::plan::Ahead;
+    use domain::{Offer, Resources};
+
+    use super::*;
+
+    fn seeker(slots: usize, ahead: Option<usize>) -> Seeker {
+        let offer = Offer {
+            labels: domain::requirement::Labels::default(),
+            capacity: Resources::default(),
+            free: Resources::default(),
+            draining: false,
+        };
+        let ahead = ahead.map(|n| Ahead { lane: lane(), n });
+        Seeker { offer, slots, ahead }
+    }
+
+    fn lane() -> Lane {
+        Lane::new(Resources::default(), [])
+    }
+
+    #[test]
+    fn what_is_held_ahead_is_taken_together_with_the_slots_but_behind_those_of_all() {
+        let check = |seekers: &[&Seeker], expected: &[(usize, usize)]| {
+            let found: Vec<_> = demands(seekers, &[lane()])
+                .iter()
+                .map(|(i, demand)| (*i, demand.n))
+                .collect();
+            assert_eq!(found, expected);
+        };
+        let (greedy, modest, full) = (seeker(2, Some(10)), seeker(3, None), seeker(0, Some(4)));
+        check(&[&greedy, &modest], &[(0, 2), (1, 3), (0, 10)]);
+        check(&[&full, &seeker(0, None)], &[(0, 4)]);
     }
 }

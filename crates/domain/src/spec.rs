@@ -105,7 +105,8 @@ pub struct JobSpec {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Upper bounds of one attempt. `cpus` and `memory` are also reserved on the agent.
+/// Upper bounds of one attempt. `cpus` and `memory` are reserved on the agent, so that what runs side by side fits; how
+/// hard they bound a single run is the executor's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -240,6 +241,7 @@ impl JobSpec {
             (self.source.is_some(), "can.source"),
             (!self.secrets.is_empty(), "can.secrets"),
             (self.network == Some(Network::None), "can.network-none"),
+            (self.limits.pids.is_some(), "can.limit-pids"),
         ];
         let implied = implied
             .into_iter()

@@ -159,8 +159,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Keeps prepared statements as they are. Without the guarantee SQLite prepares each one with a bound `LIMIT` anew whenever
-/// a value is bound, in the hope of a better plan.
+/// Keeps prepared statements as they are. Without this guarantee SQLite prepares one with a bound `LIMIT` anew whenever a
+/// value is bound, in the hope of a better plan: a short range took three times as long.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

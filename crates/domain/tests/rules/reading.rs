@@ -174,7 +174,8 @@ fn what_not_every_agent_can_do_is_required_of_the_agent() {
             "can.image exists",
             "can.source exists",
             "can.secrets exists",
-            "can.network-none exists"
+            "can.network-none exists",
+            "can.limit-pids exists"
         ]
     );
 }

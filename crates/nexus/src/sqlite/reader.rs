@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
 
 use super::keep_statements;
@@ -86,8 +86,8 @@ impl Lending {
     /// A connection on which a read failed or panicked is not used again.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = popped.map_or_else(|| connect(&self.path), Ok)?;
-        let answer = read_once(&connection, query)?;
+        let mut connection = popped.map_or_else(|| connect(&self.path), Ok)?;
+        let answer = read_once(&mut connection, query)?;
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -96,14 +96,13 @@ impl Lending {
     }
 }
 
-/// The statements around the query are prepared once, like those in it: parsing them would cost as much as a small read.
 fn read_once<T>(
-    connection: &Connection,
+    connection: &mut Connection,
     query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection.prepare_cached("BEGIN")?.execute([])?;
-    let answer = query(connection)?;
-    connection.prepare_cached("COMMIT")?.execute([])?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let answer = query(&tx)?;
+    tx.finish()?;
     Ok(answer)
 }
 
@@ -115,34 +114,4 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     keep_statements(&connection)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     Ok(connection)
-}
-
-#[cfg(test)]
-mod scratch {
-    use super::*;
-    #[test]
-    fn scratch_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.db");
-        drop(crate::SqliteNexus::open(&path, crate::Clock::system()).unwrap());
-        let w = Connection::open(&path).unwrap();
-        w.execute_batch("INSERT INTO spaces (name) VALUES ('a'); INSERT INTO sets VALUES (1,1,'s/a','s',100,0);").unwrap();
-        for i in 0..100 { w.execute("INSERT INTO members VALUES (1, ?1, ?2)", rusqlite::params![format!("m{i}"), i]).unwrap();
-          w.execute("INSERT INTO records VALUES (1, ?1, 1, zeroblob(250))", [format!("k{i}")]).unwrap(); }
-        let mk = |q: bool| { let c = connect(&path).unwrap(); c.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, q).unwrap(); c };
-        let (mut old, new) = (mk(false), mk(true));
-        let fetch = |c: &Connection| { let mut s = c.prepare_cached("SELECT version, bytes FROM records WHERE space = 1 AND key = ?1")?; s.query_row(["k5"], |r| r.get::<_, Vec<u8>>(1)) };
-        let range = |c: &Connection| { let mut s = c.prepare_cached("SELECT score, member FROM members WHERE set_id = ?1 AND (score, member) > (?2, ?3) ORDER BY score, member LIMIT ?4")?; let v: Vec<String> = s.query_map(rusqlite::params![1, 5, "", 3], |r| r.get(1))?.collect::<Result<_, _>>()?; Ok::<_, rusqlite::Error>(v) };
-        for _ in 0..3 {
-            let t = std::time::Instant::now();
-            for _ in 0..20000 { let tx = old.transaction_with_behavior(rusqlite::TransactionBehavior::Deferred).unwrap(); fetch(&tx).unwrap(); tx.finish().unwrap(); }
-            let a = t.elapsed() / 20000; let t = std::time::Instant::now();
-            for _ in 0..20000 { read_once(&new, |c| fetch(c)).unwrap(); }
-            let b = t.elapsed() / 20000; let t = std::time::Instant::now();
-            for _ in 0..20000 { let tx = old.transaction_with_behavior(rusqlite::TransactionBehavior::Deferred).unwrap(); range(&tx).unwrap(); tx.finish().unwrap(); }
-            let c = t.elapsed() / 20000; let t = std::time::Instant::now();
-            for _ in 0..20000 { read_once(&new, |c| range(c)).unwrap(); }
-            println!("fetch old {a:?} new {b:?}; range old {c:?} new {:?}", t.elapsed() / 20000);
-        }
-    }
 }

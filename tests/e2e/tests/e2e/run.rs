@@ -1,6 +1,7 @@
 //! `hiveforge run`: a job that feels like a local command.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use domain::job::StateName;
@@ -164,7 +165,11 @@ fn the_first_interrupt_cancels_and_the_second_one_leaves() -> Result<()> {
     let finished = run.finish()?;
     assert_eq!(finished.code, Some(130), "{}", finished.stderr());
     // The agent heard of it, and did not wait for its next renewal, which is 10 s away.
-    assert!(interrupted_at.elapsed() < Duration::from_secs(5), "{:?}", interrupted_at.elapsed());
+    assert!(
+        interrupted_at.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        interrupted_at.elapsed()
+    );
     assert_eq!(system.api().job(&cancelled.id)?.state, StateName::Cancelled);
     assert_eq!(of_job(&cancelled.id)?, []);
 
