@@ -202,9 +202,6 @@ impl Dispatch {
     /// Takes and claims for everybody at once, until nothing fits any more.
     async fn serve(&self, waiting: &mut [Waiting]) -> Result<Served, LedgerError> {
         for _ in 0..ROUNDS_MAX {
-            if waiting.iter().all(Waiting::has_all) {
-                return Ok(Served::All);
-            }
             let lanes = self.coordinator.ledger.lanes().await?;
             let seekers: Vec<&Seeker> = waiting.iter().map(|one| &one.claim.seeker).collect();
             let demands = demands(&seekers, &lanes);
@@ -230,7 +227,7 @@ impl Dispatch {
                     one.take(leases);
                 }
             }
-            if !progress {
+            if !progress || waiting.iter().all(Waiting::has_all) {
                 return Ok(Served::All);
             }
         }

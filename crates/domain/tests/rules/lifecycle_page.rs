@@ -69,7 +69,7 @@ const HAPPENINGS: [Happening; 12] = [
         event: |job| lease_taken(job.attempt, Cause::LeaseLost),
     },
     Happening {
-        words: "the reaper takes the lease of an overdue run",
+        words: "a renewal finds the run overdue, and its lease is taken",
         short: "overdue",
         event: |job| lease_taken(job.attempt, Cause::Timeout),
     },
