@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::job::RunEnd;
@@ -19,6 +20,7 @@ use tokio::task::spawn_blocking;
 
 use crate::Station;
 use crate::fingerprint::digest_of;
+use crate::refusal::lasting;
 use crate::run::Run;
 use crate::table::Outcome;
 use crate::workplace::cause_of;
@@ -31,8 +33,10 @@ const VISITED_MAX: usize = 1_000_000;
 const SMALL_BYTES_MAX: u64 = 256 << 10;
 /// How much of a larger file is in memory at a time.
 const CHUNK_BYTES: usize = 256 << 10;
-/// How long one file may take for each started GiB, and for the first.
-const SECONDS_PER_GIB: u64 = 600;
+/// How long one file may take, whatever its size,
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// and beyond that, at the speed of the slowest uplink that is good enough.
+const UPLOAD_BYTES_PER_SECOND: u64 = 100_000;
 
 /// Why the artifacts are not with the coordinator.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +76,13 @@ pub(crate) async fn collect(
         match upload(station, &found, file).await {
             Ok(artifact) => manifest.push(artifact),
             Err(NotCollected::Failed(cause)) => return Ok((failed(cause), Vec::new())),
-            Err(NotCollected::Client(error)) => return Err(error),
+            Err(NotCollected::Client(error)) => match lasting(&error) {
+                Some(problem) => {
+                    let why = format!("cannot upload `{}`: {problem}", file.path.as_str());
+                    return Ok((failed(Cause::AgentFault { why }), Vec::new()));
+                }
+                None => return Err(error),
+            },
         }
     }
     let end = match complaint(run, &found) {
@@ -155,8 +165,7 @@ async fn upload(station: &Station, found: &Arc<Artifacts>, file: &Found) -> Resu
         executable: file.executable,
     };
     let url = format!("/v1/blobs/{digest}");
-    let limit = std::time::Duration::from_secs(SECONDS_PER_GIB * (1 + (size >> 30)));
-    let options = Options::default().timeout(limit);
+    let options = Options::default().timeout(upload_limit(size));
     let answer = match small {
         Some(bytes) => station.client.put(&url, Upload::bytes(bytes), options).await,
         None if station.client.head(&url).await?.is_some() => Ok(()),
@@ -170,6 +179,11 @@ async fn upload(station: &Station, found: &Arc<Artifacts>, file: &Found) -> Resu
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A megabit per second is enough. An upload that breaks off begins again.
+const fn upload_limit(size: u64) -> Duration {
+    UPLOAD_TIMEOUT.saturating_add(Duration::from_secs(size / UPLOAD_BYTES_PER_SECOND))
 }
 
 /// Reads a file once for its digest, and keeps its bytes if they are few.

@@ -160,12 +160,15 @@ async fn prepare_and_start(station: &Station, run: &Run) -> Result<(), ClientErr
 async fn wait_for_start(station: &Station, run: &Run, start: Start) {
     match start.await {
         Ok(command) => {
-            let identity = command.identity();
-            station.table.running(run, command, Instant::now());
-            if let Err(error) = station.footprints.mark(run, Some(identity)) {
+            let started_at = Instant::now();
+            // Until the table has the command, nobody but this actor forgets the run: no footprint follows its wiping.
+            if station.table.holds(&run.held)
+                && let Err(error) = station.footprints.mark(run, Some(command.identity()))
+            {
                 // The run goes on; only its clean-up after a crash of the agent is in doubt.
                 tracing::warn!(job.id = %run.held.job, %error, "cannot record the identity of a run");
             }
+            station.table.running(run, command, started_at);
         }
         Err(error) => station.table.not_started(run, cause_of_launch(&error)),
     }

@@ -2,8 +2,8 @@
 //!
 //! One small file for each started run, written before the spawn and again after it, when it can name the process. The
 //! files are reused: overwriting one costs a few microseconds, making one fifty. They are not fsynced, because they must
-//! survive the death of the process and not that of the machine, after which there is nothing to find. A file's first
-//! line counts; what an earlier, longer record left behind it does not.
+//! survive the death of the process and not that of the machine, after which there is nothing to find: their names say
+//! in which boot they can be trusted. A file's first line counts; what an earlier, longer record left behind it does not.
 //!
 //! [`crate::leftovers`] is the reader.
 
@@ -38,7 +38,7 @@ pub struct Footprint {
 /// What earlier processes of the agent left.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    /// Their ids.
+    /// The ids of those of which every started run is known.
     pub agents: BTreeSet<AgentId>,
     /// The runs that they had started and not reported.
     pub runs: Vec<Footprint>,
@@ -51,6 +51,8 @@ pub struct Earlier {
 pub struct Footprints {
     dir: PathBuf,
     agent: AgentId,
+    /// The present boot.
+    boot: String,
     /// Written to by the actors of all slots, at any time, without waiting for an actor; held for one small write.
     files: Mutex<Files>,
 }
@@ -62,11 +64,12 @@ struct Files {
 }
 
 impl Footprints {
-    /// The footprints that this process will leave in `dir`.
-    pub fn new(dir: &Path, agent: AgentId) -> Self {
+    /// The footprints that this process will leave in `dir` during this boot.
+    pub fn new(dir: &Path, agent: AgentId, boot: String) -> Self {
         Self {
             dir: dir.to_owned(),
             agent,
+            boot,
             files: Mutex::default(),
         }
     }
@@ -87,7 +90,7 @@ impl Footprints {
         let mut files = self.lock();
         let index = match self.index_of(run) {
             Some(index) => index,
-            None => files.take_one(&self.dir, &self.agent)?,
+            None => files.take_one(|index| self.path(index))?,
         };
         *run.footprint.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
         files.open[index].write_all_at(&line, 0)
@@ -119,8 +122,12 @@ impl Footprints {
     pub fn tidy_up(&self) {
         let files = self.lock();
         for &index in &files.free {
-            fs::remove_file(self.dir.join(format!("{}-{index}", self.agent))).ok();
+            fs::remove_file(self.path(index)).ok();
         }
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        self.dir.join(format!("{}-{index}-{}", self.agent, self.boot))
     }
 
     /// Reads what earlier processes left. Nothing is removed: the files are all that is known of them.
@@ -128,7 +135,7 @@ impl Footprints {
     /// # Errors
     /// The directory cannot be listed.
     pub fn of_earlier_processes(&self) -> io::Result<Earlier> {
-        let mut earlier = Earlier::default();
+        let (mut earlier, mut in_doubt) = (Earlier::default(), BTreeSet::new());
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             let name = path
@@ -139,10 +146,15 @@ impl Footprints {
             if name.starts_with(self.agent.as_str()) {
                 continue;
             }
-            earlier
-                .agents
-                .extend(name.split_once('-').and_then(|(agent, _)| agent.parse().ok()));
-            match read(&path) {
+            let mut parts = name.splitn(3, '-');
+            let agent: Option<AgentId> = parts.next().and_then(|agent| agent.parse().ok());
+            let of_this_boot = parts.nth(1) == Some(self.boot.as_str());
+            let footprint = read(&path);
+            if !of_this_boot || footprint.is_err() {
+                in_doubt.extend(agent.clone());
+            }
+            earlier.agents.extend(agent);
+            match footprint {
                 Ok(footprint) => earlier.runs.extend(footprint),
                 Err(error) => {
                     tracing::error!(path = %path.display(), %error, "the record of an earlier run cannot be read: ignored");
@@ -150,6 +162,7 @@ impl Footprints {
             }
             earlier.files.push(path);
         }
+        earlier.agents.retain(|agent| !in_doubt.contains(agent));
         Ok(earlier)
     }
 
@@ -160,11 +173,11 @@ impl Footprints {
 
 impl Files {
     /// A file that nobody uses, made if there is none.
-    fn take_one(&mut self, dir: &Path, agent: &AgentId) -> io::Result<usize> {
+    fn take_one(&mut self, path: impl FnOnce(usize) -> PathBuf) -> io::Result<usize> {
         if let Some(index) = self.free.pop() {
             return Ok(index);
         }
-        let path = dir.join(format!("{agent}-{}", self.open.len()));
+        let path = path(self.open.len());
         self.open.push(
             OpenOptions::new()
                 .write(true)
@@ -179,9 +192,48 @@ impl Files {
 
 fn read(path: &Path) -> io::Result<Option<Footprint>> {
     let bytes = fs::read(path)?;
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    if line.is_empty() {
-        return Ok(None);
+    // What was wiped is an empty line and not an empty file: that was cut off.
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    match &bytes[..end] {
+        [] => Ok(None),
+        line => serde_json::from_slice(line).map(Some).map_err(io::Error::from),
     }
-    serde_json::from_slice(line).map(Some).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"job":"default-00000000000000000000000000","attempt":1,"token":"1.seal"}"#;
+
+    fn footprints(dir: &Path, boot: &str) -> Footprints {
+        Footprints::new(dir, "now".parse().unwrap(), boot.to_owned())
+    }
+
+    #[test]
+    fn an_agent_is_in_doubt_if_one_of_its_records_is_cut_off_or_of_another_boot() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let whole = format!("{RECORD}\n");
+        let cut = &RECORD[..20];
+        let files = [
+            ("sure-0-b-1", whole.as_str()),
+            ("sure-1-b-1", "\nrest"),
+            ("empty-0-b-1", ""),
+            ("empty-1-b-1", "\n"),
+            ("cut-0-b-1", cut),
+            ("unended-0-b-1", RECORD),
+            ("rebooted-0-b-0", "\n"),
+            ("unnamed-0", "\n"),
+            ("now-0-b-1", whole.as_str()),
+        ];
+        for (name, content) in files {
+            fs::write(dir.path().join(name), content).unwrap();
+        }
+        let earlier = footprints(dir.path(), "b-1").of_earlier_processes().unwrap();
+        let sure: Vec<_> = earlier.agents.iter().map(AgentId::as_str).collect();
+        assert_eq!(sure, ["sure"]);
+        assert_eq!((earlier.runs.len(), earlier.files.len()), (1, files.len() - 1));
+    }
 }

@@ -14,7 +14,7 @@ use domain::{AgentId, Cause};
 use executor::CleanUpError;
 use protocol::client::{ClientError, Options};
 use protocol::leases::{
-    Finish, FinishReply, FinishRequest, Held, Proof, ReleaseRequest, RenewReply, RenewRequest,
+    Finish, FinishReply, FinishRequest, FinishResult, Held, Proof, ReleaseRequest, RenewReply, RenewRequest,
 };
 use protocol::limits::LEASES_PER_REQUEST_MAX;
 use serde::de::IgnoredAny;
@@ -25,6 +25,7 @@ use crate::Station;
 use crate::backoff::backoff;
 use crate::clock::jitter;
 use crate::footprint::Footprint;
+use crate::refusal::is_passing;
 
 /// Messages that may wait; nobody sends any.
 const MAILBOX: usize = 8;
@@ -103,16 +104,19 @@ impl Actor for Leftovers {
 /// what was never started is given back, and files, which may be many, are removed last.
 async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
     let earlier = station.footprints.of_earlier_processes()?;
-    for run in &earlier.runs {
-        if let Some(identity) = &run.identity {
-            let cleaned = station.executor.clean_up(identity).await?;
-            if cleaned.killed > 0 {
-                tracing::info!(job.id = %run.job, killed = cleaned.killed, "ended what an earlier run left");
-            }
+    let (mut over, mut alive) = (Vec::new(), None);
+    for run in earlier.runs {
+        match end(station, &run).await {
+            Ok(()) => over.push(run),
+            Err(error) => alive = Some(error),
         }
     }
-    for part in earlier.runs.chunks(LEASES_PER_REQUEST_MAX) {
+    for part in over.chunks(LEASES_PER_REQUEST_MAX) {
         report(station, part).await?;
+    }
+    // One that cannot be ended keeps nobody else from being reported, but its lease must not pass for an unstarted one.
+    if let Some(error) = alive {
+        return Err(error.into());
     }
     for agent in earlier.agents {
         give_back_unstarted(station, agent).await?;
@@ -125,8 +129,20 @@ async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
     Ok(removed.map_err(io::Error::from)??)
 }
 
-/// Gives back what an earlier process held ahead. All that it had started is reported by now, so what is still its is
-/// unstarted, and nobody need be charged for it.
+/// Ends what is left of a run.
+async fn end(station: &Station, run: &Footprint) -> Result<(), CleanUpError> {
+    let Some(identity) = &run.identity else {
+        return Ok(());
+    };
+    let cleaned = station.executor.clean_up(identity).await?;
+    if cleaned.killed > 0 {
+        tracing::info!(job.id = %run.job, killed = cleaned.killed, "ended what an earlier run left");
+    }
+    Ok(())
+}
+
+/// Gives back what an earlier process held ahead. All that it had started is known and its reports are decided, so what
+/// is still its is unstarted, and nobody need be charged for it.
 async fn give_back_unstarted(station: &Station, agent: AgentId) -> Result<(), ClearError> {
     let request = RenewRequest {
         agent,
@@ -216,8 +232,12 @@ async fn report(station: &Station, left: &[Footprint]) -> Result<(), ClearError>
         .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
         .await;
     station.heard(&answer);
-    // Whatever the answer to each is, it is the coordinator's word.
     for (footprint, result) in left.iter().zip(answer?.results) {
+        if let FinishResult::Refused(problem) = &result
+            && is_passing(problem)
+        {
+            return Err(ClientError::Problem(Box::new(problem.clone())).into());
+        }
         tracing::info!(job.id = %footprint.job, attempt = footprint.attempt, ?result, "reported a run of an earlier process");
     }
     Ok(())

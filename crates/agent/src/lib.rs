@@ -28,6 +28,7 @@ mod claim;
 mod clock;
 mod fence;
 mod footprint;
+mod refusal;
 mod spool;
 mod workplace;
 

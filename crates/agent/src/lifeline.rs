@@ -135,7 +135,7 @@ pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(),
     for part in iter::once(first).chain(rest.chunks(LEASES_PER_REQUEST_MAX)) {
         let request = RenewRequest {
             agent: station.info.id.clone(),
-            leases: station.table.renewals(part, BootTime::now(), Instant::now()),
+            leases: station.table.renewals(part, Instant::now()),
         };
         let sent_at = BootTime::now();
         let options = Options::default().timeout(RENEW_TIMEOUT);

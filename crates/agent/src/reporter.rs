@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use crate::backoff::backoff;
 use crate::clock::{BootTime, jitter};
+use crate::refusal::lasting;
 use crate::run::Run;
-use crate::table::{BATCH_GOOD, Batch, Supply};
+use crate::table::{BATCH_GOOD, Batch, PutOff, Supply};
 use crate::{Station, artifacts, claim, ship};
 
 /// How long a smaller one waits while there is work to go on with.
@@ -37,11 +38,22 @@ pub enum Msg {
     /// A batch has waited long enough.
     Grown,
     /// A batch was answered, or was not.
-    Sent(Result<(), ClientError>),
+    Sent(Result<(), Untold>),
     /// Leases were given back, or were not.
-    Returned(Result<(), ClientError>),
+    Returned(Result<(), Untold>),
     /// What a report was refused for has been supplied, as far as possible.
     Supplied,
+}
+
+/// Why something is still to be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Untold {
+    /// The request failed, or was refused as a whole.
+    #[error(transparent)]
+    Request(#[from] ClientError),
+    /// It was answered, but nothing that it carried was taken.
+    #[error(transparent)]
+    PutOff(#[from] PutOff),
 }
 
 /// See the module.
@@ -182,7 +194,7 @@ impl State {
     }
 }
 
-fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), ClientError>) {
+fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), Untold>) {
     let Err(error) = answer else {
         state.failures = 0;
         state.not_before = None;
@@ -192,7 +204,9 @@ fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), ClientError>)
     if state.failures == 0 {
         tracing::warn!(%error, "cannot report: trying again");
     }
-    if !error.is_transient() {
+    if let Untold::Request(error) = &error
+        && !error.is_transient()
+    {
         state.batch_max = (state.batch_max.min(BATCH_GOOD) / 2).max(1);
     }
     state.failures = state.failures.saturating_add(1);
@@ -202,7 +216,7 @@ fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), ClientError>)
 }
 
 /// Reports a batch, and claims what has become free.
-async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), ClientError> {
+async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), Untold> {
     let room = station.table.room_for_report();
     let claim = room
         .as_ref()
@@ -217,32 +231,31 @@ async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), ClientError> {
     station.heard(&answer);
     match answer {
         Ok(reply) => {
-            station.table.delivered(&runs, &reply.results);
+            let delivered = station.table.delivered(&runs, &reply.results);
             if let Some(claimed) = reply.claim {
                 claim::accept(station, claimed, sent_at);
             }
             drop(room);
-            Ok(())
+            Ok(delivered?)
         }
-        Err(ClientError::Problem(problem)) if runs.len() == 1 && !is_transient(problem.status) => {
-            station.table.undeliverable(&runs[0], &problem);
-            Err(ClientError::Problem(problem))
+        Err(error) => {
+            if let ([run], Some(problem)) = (runs.as_slice(), lasting(&error)) {
+                station.table.undeliverable(run, problem)?;
+            }
+            Err(error.into())
         }
-        Err(error) => Err(error),
     }
 }
 
-const fn is_transient(status: u16) -> bool {
-    status == 401 || status == 403 || status == 429 || status >= 500
-}
-
-async fn release(station: &Station, request: ReleaseRequest) -> Result<(), ClientError> {
+async fn release(station: &Station, request: ReleaseRequest) -> Result<(), Untold> {
     let answer = station
         .client
         .post::<IgnoredAny>("/v1/leases/release", &request, Options::default())
         .await;
     station.heard(&answer);
-    answer.map(|_| station.table.returned(&request.leases))
+    answer?;
+    station.table.returned(&request.leases);
+    Ok(())
 }
 
 /// Sends what a report was refused for, and lets the report go again. A failure is met again at the next look.

@@ -130,7 +130,8 @@ impl Station {
             executor: executor.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let footprints = Footprints::new(&places.runs, id);
+        let boot = executor::boot_id().map_err(machine("read the boot id"))?;
+        let footprints = Footprints::new(&places.runs, id, boot);
         let (slots, capacity) = (resolved.slots, resolved.capacity);
         let table = RunTable::new(Shape {
             slots,

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, watch};
 
 pub use self::admission::Room;
 pub(crate) use self::delivery::BATCH_GOOD;
-pub use self::delivery::{Batch, Delivery, Supply};
+pub use self::delivery::{Batch, Delivery, PutOff, Supply};
 pub use self::intent::Stop;
 pub use self::phase::{Halt, Outcome, Start};
 pub(crate) use self::slots::QUIET_BYTES;

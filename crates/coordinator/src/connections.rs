@@ -1,6 +1,6 @@
 //! The open HTTP connections of a process. They belong to no actor, so the restart of the accept loop ends none.
 //!
-//! At most [`CONNECTIONS_MAX`] are open at once. Closing lets running requests end, for a bounded time, and drops the
+//! At most [`CONNECTIONS_MAX`] are open at once; one whose client vanished is found by the kernel and ended. Closing lets running requests end, for a bounded time, and drops the
 //! rest: every request may be repeated.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,14 @@ use tokio_util::task::TaskTracker;
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 /// How long a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Silence after which the client's machine is asked whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+/// Time between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Questions without an answer after which a connection is dead.
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long what was sent may stay unacknowledged; keepalive asks nothing meanwhile.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 /// The open connections. Cheap to clone.
 #[derive(Clone)]
@@ -47,9 +56,8 @@ impl Connections {
 
     /// Serves one connection until it ends, or the process closes.
     pub(crate) fn serve(&self, stream: TcpStream, router: Router, room: OwnedSemaphorePermit) {
-        // Small replies must not wait for the client's delayed acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays with Nagle's algorithm");
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%error, "a connection keeps the system's settings");
         }
         let closing = self.closing.clone();
         self.tasks.spawn(async move {
@@ -86,5 +94,42 @@ impl Connections {
             Ok(()) => 0,
             Err(_) => self.tasks.len(),
         }
+    }
+}
+
+/// Makes a connection prompt, and makes a client that vanished without a word give up its place and its locks.
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    // Small replies must not wait for the client's delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_vanished_is_found_within_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        tune(&stream).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        let asking = socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+        let idle = socket.tcp_keepalive_time().unwrap() + asking;
+        let sending = socket.tcp_user_timeout().unwrap().unwrap();
+        assert!(
+            idle.max(sending) <= Duration::from_secs(60),
+            "{idle:?}, {sending:?}"
+        );
     }
 }

@@ -51,17 +51,29 @@ impl Actor for Followups {
             Msg::Look => {
                 // Seen before looking: what comes while looking wakes the next look.
                 changes.mark_unchanged();
-                if let Err(error) = self.coordinator.ledger.follow_up().await {
-                    tracing::warn!(%error, "follow-ups wait for the next pass");
+                match self.coordinator.ledger.follow_up().await {
+                    Ok(admitted) if admitted >= ledger::PASS_MAX => ctx.tell_self(Msg::Look),
+                    Ok(_) => self.await_hint(ctx, changes)?,
+                    Err(error) => {
+                        tracing::warn!(%error, "follow-ups wait for the next pass");
+                        self.await_hint(ctx, changes)?;
+                    }
                 }
-                let mut next = changes.clone();
-                ctx.task(async move {
-                    // Either way it is time to look: a hint came, or a second has passed.
-                    drop(tokio::time::timeout(PASS_EVERY, next.changed()).await);
-                    Msg::Look
-                })?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Followups {
+    /// Looks again at the next hint, and after a second in any case.
+    fn await_hint(&self, ctx: &Ctx<Msg>, changes: &watch::Receiver<u64>) -> Result<(), Failure> {
+        let mut next = changes.clone();
+        ctx.task(async move {
+            // Either way it is time to look: a hint came, or a second has passed.
+            drop(tokio::time::timeout(PASS_EVERY, next.changed()).await);
+            Msg::Look
+        })?;
         Ok(())
     }
 }

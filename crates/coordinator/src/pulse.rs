@@ -1,7 +1,7 @@
 //! Feels the nexus: publishes whether it answers, and passes its hints on.
 //!
 //! Owns nothing but its subscription. What survives its death: nothing is needed, everybody else also looks by
-//! themselves. An outage of the nexus is a state to publish, not a failure of this actor.
+//! themselves. An outage of the nexus is a state to publish, not a failure of this actor; a nexus that has stopped for good is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(crate) enum Msg {
     Beat,
     /// The nexus answered a look, or did not.
     Felt(Health),
+    /// The nexus takes no more writes until it is opened anew; in its words.
+    Halted(String),
     /// The subscription has ended.
     HintsEnded,
 }
@@ -61,6 +63,11 @@ impl Actor for Pulse {
                 self.coordinator.signals.set_health(health);
                 ctx.tick_after(BEAT, Msg::Beat);
             }
+            // No outage: waiting cannot help. Giving up takes the process down, and the next one opens the nexus anew.
+            Msg::Halted(why) => {
+                self.coordinator.signals.set_health(Health::Down(why.clone()));
+                return Err(Failure::new(format!("the nexus must be opened anew: {why}")));
+            }
             // Only a closed nexus ends a subscription, and then the whole process is stopping.
             Msg::HintsEnded => {}
         }
@@ -70,11 +77,12 @@ impl Actor for Pulse {
 
 async fn feel(coordinator: Arc<Coordinator>) -> Msg {
     let answer = tokio::time::timeout(ANSWER_MAX, coordinator.ledger.probe()).await;
-    Msg::Felt(match answer {
-        Ok(Ok(())) => Health::Up,
-        Ok(Err(error)) => Health::Down(error.to_string()),
-        Err(_) => Health::Down(format!("no answer within {ANSWER_MAX:?}")),
-    })
+    match answer {
+        Ok(Ok(())) => Msg::Felt(Health::Up),
+        Ok(Err(error)) if error.needs_a_new_start() => Msg::Halted(error.to_string()),
+        Ok(Err(error)) => Msg::Felt(Health::Down(error.to_string())),
+        Err(_) => Msg::Felt(Health::Down(format!("no answer within {ANSWER_MAX:?}"))),
+    }
 }
 
 /// Passes hints on until the subscription ends.

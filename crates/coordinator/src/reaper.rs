@@ -13,8 +13,8 @@ use crate::coordinator::Coordinator;
 
 /// Time between two passes.
 const PASS_EVERY: Duration = Duration::from_secs(1);
-/// Passes between two sweeps of forgotten agents and idempotency keys.
-const SWEEP_PASSES: u64 = 60;
+/// Passes between two sweeps of forgotten agents and idempotency keys, each of which is a page of the nexus at most.
+const SWEEP_PASSES: u64 = 10;
 const MAILBOX: usize = 4;
 
 pub(crate) enum Msg {

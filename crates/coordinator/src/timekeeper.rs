@@ -43,10 +43,16 @@ impl Actor for Timekeeper {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, _state: &mut ()) -> Result<(), Failure> {
         match msg {
             Msg::Tick => {
-                if let Err(error) = self.coordinator.ledger.fire_timers().await {
-                    tracing::warn!(%error, "timers could not be fired; they will be in the next pass");
-                }
-                ctx.tick_after(PASS_EVERY, Msg::Tick);
+                let pause = match self.coordinator.ledger.fire_timers().await {
+                    // There may be more.
+                    Ok(fired) if fired >= ledger::PASS_MAX => Duration::ZERO,
+                    Ok(_) => PASS_EVERY,
+                    Err(error) => {
+                        tracing::warn!(%error, "timers could not be fired; they will be in the next pass");
+                        PASS_EVERY
+                    }
+                };
+                ctx.tick_after(pause, Msg::Tick);
             }
         }
         Ok(())

@@ -18,7 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::artifact::ArtifactRule;
 pub use self::canonical::{CANONICAL_VERSION, UnreadableSpec};
 pub use self::check::{
-    ARGUMENTS_MAX, ENTRIES_MAX, MAX_ATTEMPTS_MAX, PRIORITY_MAX, SPEC_BYTES_MAX, TIMEOUT_MAX, is_safe_path,
+    ARGUMENTS_MAX, ENTRIES_MAX, LOG_LIMIT_MAX, MAX_ATTEMPTS_MAX, PRIORITY_MAX, SPEC_BYTES_MAX, TIMEOUT_MAX,
+    is_safe_path,
 };
 pub use self::error::SpecError;
 pub use self::quantity::Cpus;
@@ -125,7 +126,7 @@ pub struct Limits {
     /// The largest file that the job may write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<ByteSize>,
-    /// Log; what is over it is dropped and counted. Default 64 MiB.
+    /// Log; what is over it is dropped and counted. Default 64 MiB, at most 512 MiB.
     #[serde(default, skip_serializing_if = "is_log_default")]
     pub log: Option<ByteSize>,
 }

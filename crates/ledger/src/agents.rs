@@ -17,7 +17,7 @@ use crate::record::{self, AgentNameRecord, AgentRecord};
 /// How long an agent that is not heard of stays in the list.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(3600);
 /// Agents that are forgotten in one go.
-const FORGET_AT_ONCE: usize = 100;
+const FORGET_AT_ONCE: usize = nexus::limits::PAGE_MAX;
 
 impl Ledger {
     /// Records what an agent says of itself, and that it was seen.

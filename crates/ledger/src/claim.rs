@@ -1,8 +1,9 @@
 //! Claims and renewals: how an agent comes to hold leases and keeps them.
 //!
 //! A claim is a take (atomic, over all waiting agents at once) and then one commit for each taken job. Whoever dies in
-//! between loses nothing: what was taken is held, and the reaper returns it. A claim survives a crash of the process
-//! but is not synced to the disk: losing one can only cause a re-run, which the fence covers.
+//! between loses nothing: what was taken is held, and the reaper returns it. A claim is synced to the
+//! disk before it is answered: an attempt whose number was forgotten in a loss of power would be given out twice, with
+//! the same token (docs/decisions/0010). A renewal need only survive a crash of the process.
 
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ pub struct RenewItem {
     pub job: JobId,
     /// The attempt.
     pub attempt: u32,
-    /// How much of the time since the claim does not count against the job's timeout.
-    pub uncounted: Duration,
+    /// How long the command has run, as its agent measures it.
+    pub ran: Duration,
 }
 
 /// What became of a lease.
@@ -119,7 +120,7 @@ impl Ledger {
         let mut granted: Vec<Vec<Granted>> = claimants.iter().map(|_| Vec::new()).collect();
         let (txs, grants): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(i, tx, grant)| (tx, (i, grant))).unzip();
-        let outcomes = self.commit(txs, Durability::Process).await?;
+        let outcomes = self.commit(txs, Durability::Disk).await?;
         for ((index, grant), outcome) in grants.into_iter().zip(outcomes) {
             match (outcome, granted.get_mut(index)) {
                 (Outcome::Applied | Outcome::Already, Some(answer)) => answer.push(grant),
@@ -207,9 +208,8 @@ impl Ledger {
         let mut renewals = Vec::with_capacity(items.len());
         for (((_, item), found), deadline) in items.iter().zip(self.load_all(&ulids).await?).zip(deadlines) {
             let planned = match (found, deadline) {
-                (Some(Ok(before)), Some(_)) if has_overrun(before.job(), now, item.uncounted) => {
-                    self.take_overrun(item).await?;
-                    Renewal::Lost
+                (Some(Ok(before)), Some(_)) if has_overrun(before.job(), item.ran) => {
+                    self.take_overrun(item).await
                 }
                 (Some(Ok(before)), Some(deadline)) => {
                     let lease = Lease {
@@ -234,14 +234,17 @@ impl Ledger {
     }
 
     /// Takes a lease whose agent renews it for ever. What happened meanwhile decides, if anything did.
-    async fn take_overrun(&self, item: &RenewItem) -> Result<(), LedgerError> {
+    async fn take_overrun(&self, item: &RenewItem) -> Renewal {
         let event = JobEvent::LeaseTaken {
             attempt: item.attempt,
             cause: Cause::Timeout,
         };
         match self.apply(&item.job, event).await {
-            Ok(_) | Err(ApplyError::Unknown(_) | ApplyError::Refused(_)) => Ok(()),
-            Err(ApplyError::Ledger(error)) => Err(error),
+            Ok(_) | Err(ApplyError::Unknown(_) | ApplyError::Refused(_)) => Renewal::Lost,
+            Err(ApplyError::Ledger(error)) => {
+                tracing::error!(job = %item.job, %error, "a run that has overrun its timeout cannot be taken");
+                Renewal::Unreadable
+            }
         }
     }
 

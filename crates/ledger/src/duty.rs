@@ -21,8 +21,8 @@ use crate::record::{self, BeatRecord};
 pub const HOLD: Duration = Duration::from_secs(5);
 /// How long an idempotency key is remembered.
 pub(crate) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Members of one set that one pass handles.
-const PASS_MAX: usize = 100;
+/// Members of one set that one pass handles. A pass that was full is followed by the next at once.
+pub const PASS_MAX: usize = 100;
 /// Agents whose leases one pass looks at.
 const AGENTS_MAX: usize = 256;
 /// How long a group with waiting jobs but no room is left alone, unless a job of it ends.
@@ -229,7 +229,13 @@ impl Ledger {
         let served = plan::group_is_served(self.tx_id(), member, &waiting, stands_at);
         if !self.commit_one(served, Durability::Process).await? {
             let mut later = Transaction::new(self.tx_id(), Class::Relief);
-            let score = Some(Score::saturating(now.plus(GROUP_RETRY).as_millis()));
+            // After a full page there may be room for more at once.
+            let pause = if admitted < PASS_MAX {
+                GROUP_RETRY
+            } else {
+                Duration::ZERO
+            };
+            let score = Some(Score::saturating(now.plus(pause).as_millis()));
             later.guards.push(Guard::Member(
                 FOLLOWUPS.to_owned(),
                 member.to_owned(),
@@ -252,9 +258,12 @@ impl Ledger {
     pub async fn forget_keys(&self) -> Result<usize, LedgerError> {
         let now = self.now().await?;
         let kept = u64::try_from(IDEMPOTENCY_KEPT.as_millis()).unwrap_or(u64::MAX);
-        let old = self
-            .members_due(keys::IDEMPOTENCY, Timestamp(now.as_millis().saturating_sub(kept)))
-            .await?;
+        let page = Ascending {
+            after: None,
+            up_to: Some(Score::saturating(now.as_millis().saturating_sub(kept))),
+            n: nexus::limits::PAGE_MAX,
+        };
+        let old = self.nexus.range(&self.space, keys::IDEMPOTENCY, page).await?;
         let txs: Vec<Transaction> = old
             .into_iter()
             .map(|(score, key)| {

@@ -1,7 +1,7 @@
 //! What can go wrong on the way to a changed state, told apart by what the caller may do.
 
 use domain::{JobId, Refused};
-use nexus::NexusError;
+use nexus::{BackendError, NexusError};
 
 use crate::record::Undecodable;
 
@@ -26,6 +26,21 @@ pub enum LedgerError {
         /// The job.
         job: JobId,
     },
+}
+
+impl LedgerError {
+    /// Says whether only opening the nexus anew can help: it has stopped after a failed write, or its writer has gone.
+    pub fn needs_a_new_start(&self) -> bool {
+        match self {
+            Self::Nexus(NexusError::Halted) => true,
+            Self::Nexus(NexusError::Unavailable(why)) => matches!(**why, BackendError::WriterGone),
+            Self::Nexus(_)
+            | Self::Undecodable(_)
+            | Self::UnreadableSpec(_)
+            | Self::Full
+            | Self::Contended { .. } => false,
+        }
+    }
 }
 
 /// An event was not applied.

@@ -14,6 +14,8 @@ pub const IDEMPOTENCY: &str = "idempotency";
 pub const JOURNAL: &str = "journal";
 /// What reapers know of each other.
 pub const BEAT: &str = "reaper/beat";
+/// A record without content, written now and then to see whether the nexus takes writes.
+pub const PROBE: &str = "pulse/probe";
 /// The prefix of job records, for takes that bring the records along.
 pub const JOB_PREFIX: &str = "job/";
 /// The prefix of spec records.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::job::apply;
 use domain::{Job, JobEvent, JobId, Move, PoolName, Step, Timestamp};
-use nexus::{Durability, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
+use nexus::{Class, Durability, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
 
 use crate::error::{ApplyError, LedgerError};
 use crate::keys;
@@ -73,12 +73,15 @@ impl Ledger {
         Ok(Timestamp(self.nexus.now().await?.0))
     }
 
-    /// Asks the nexus for a record, to see whether it answers.
+    /// Reads from the nexus and writes to it, to see whether it does both.
     ///
     /// # Errors
     /// It does not.
     pub async fn probe(&self) -> Result<(), LedgerError> {
         self.fetch_one(keys::BEAT).await?;
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+        tx.puts.push((keys::PROBE.to_owned(), Vec::new()));
+        self.commit_one(tx, Durability::Process).await?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub mod transaction;
 
 pub use self::chain::{JournalEntry, verify_chain};
 pub use self::claim::{Claimant, Granted, RenewItem, Renewed};
-pub use self::duty::{HOLD, Reaped};
+pub use self::duty::{HOLD, PASS_MAX, Reaped};
 pub use self::error::{ApplyError, LedgerError};
 pub use self::finish::{FinishItem, FinishRefused};
 pub use self::ledger::{Applied, Ledger, TxIds};

@@ -4,11 +4,14 @@
 //! pause) or a number that a test sets.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Timestamp;
+
+/// A wall clock that is so far behind the monotonic one was set back; less is an adjustment and is followed.
+const STEP_MS_MIN: u64 = 1_000;
 
 /// A source of time. Clones share it.
 #[derive(Clone)]
@@ -18,11 +21,18 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clock. It follows the machine's steps forward, but not those back: then it goes on at the pace of the
+    /// monotonic clock, because a clock that stands still would let no deadline come.
     pub fn system() -> Self {
-        Self::from_fn(|| {
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+        let base = Mutex::new((wall_ms(), Instant::now()));
+        Self::from_fn(move || {
+            let mut base = base.lock().unwrap_or_else(PoisonError::into_inner);
+            let (wall, paced) = (wall_ms(), base.0.saturating_add(elapsed_ms(base.1)));
+            if wall.saturating_add(STEP_MS_MIN) < paced {
+                return paced;
+            }
+            *base = (wall, Instant::now());
+            wall
         })
     }
 
@@ -48,6 +58,15 @@ impl Clock {
         let now = (self.source)();
         Timestamp(now.max(self.latest.fetch_max(now, Ordering::Relaxed)))
     }
+}
+
+fn wall_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Clock {

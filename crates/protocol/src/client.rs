@@ -6,7 +6,10 @@
 
 mod body;
 mod error;
+#[cfg(test)]
+mod tests;
 
+use std::future::{self, Future};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -29,12 +32,18 @@ use crate::problem::Problem;
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an ordinary request may take.
+/// How long an ordinary request may take, from connecting to the last byte of the reply.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply that is read into memory.
 pub const REPLY_BYTES_MAX: usize = 64 << 20;
 /// Idle connections that are kept to one coordinator.
 const IDLE_CONNECTIONS_MAX: usize = 8;
+/// Silence after which the other side's machine is asked whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+/// Time between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Questions without an answer after which a connection is dead.
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// A client of one pool of coordinators. Cheap to clone.
 #[derive(Clone)]
@@ -94,13 +103,10 @@ impl Client {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| BadUrl("the token".to_owned()))?;
         authorization.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector);
+            .build(connector());
         let shared = Shared {
             urls,
             current: AtomicUsize::new(0),
@@ -124,8 +130,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn get<R: DeserializeOwned>(&self, path: &str, options: Options) -> Result<R, ClientError> {
-        let response = self.send(Method::GET, path, Upload::empty(), options).await?;
-        read_json(response).await
+        self.ask(Method::GET, path, Upload::empty(), options, read_json)
+            .await
     }
 
     /// Posts JSON and reads JSON.
@@ -154,10 +160,8 @@ impl Client {
     ) -> Result<R, ClientError> {
         let json = HeaderValue::from_static("application/json");
         options.headers.entry(CONTENT_TYPE).or_insert(json);
-        let response = self
-            .send(Method::POST, path, Upload::bytes(body), options)
-            .await?;
-        read_json(response).await
+        self.ask(Method::POST, path, Upload::bytes(body), options, read_json)
+            .await
     }
 
     /// Puts a body and ignores what the reply says beside its status.
@@ -165,8 +169,9 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn put(&self, path: &str, body: Upload, options: Options) -> Result<(), ClientError> {
-        let response = self.send(Method::PUT, path, body, options).await?;
-        read_bytes(response).await.map(drop)
+        self.ask(Method::PUT, path, body, options, read_bytes)
+            .await
+            .map(drop)
     }
 
     /// Asks whether something is there.
@@ -174,8 +179,9 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a 404 is `Ok(None)`.
     pub async fn head(&self, path: &str) -> Result<Option<HeaderMap>, ClientError> {
+        let nothing = Upload::empty();
         match self
-            .send(Method::HEAD, path, Upload::empty(), Options::default())
+            .ask(Method::HEAD, path, nothing, Options::default(), read_nothing)
             .await
         {
             Ok(response) => Ok(Some(response.headers().clone())),
@@ -195,16 +201,22 @@ impl Client {
         mut options: Options,
     ) -> Result<Response<Incoming>, ClientError> {
         options.headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        self.send(Method::GET, path, Upload::empty(), options).await
+        self.ask(Method::GET, path, Upload::empty(), options, read_nothing)
+            .await
     }
 
-    async fn send(
+    /// Sends a request and has `read` read its reply, all within the limit.
+    async fn ask<T, F>(
         &self,
         method: Method,
         path: &str,
         body: Upload,
         options: Options,
-    ) -> Result<Response<Incoming>, ClientError> {
+        read: impl FnOnce(Response<Incoming>) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let index = self.shared.current.load(Ordering::Relaxed);
         let url = self.url().to_owned();
         let head_only = method == Method::HEAD;
@@ -217,21 +229,24 @@ impl Client {
             .body(body)
             .map_err(|error| ClientError::BadReply(error.to_string()))?;
         let limit = options.timeout.unwrap_or(REQUEST_TIMEOUT);
-        let answer = tokio::time::timeout(limit, self.shared.pool.request(request)).await;
-        match answer {
-            Ok(Ok(response)) => accepted(response, head_only).await,
-            Ok(Err(error)) => {
-                self.give_up_on(index);
-                Err(ClientError::Unreachable {
-                    url,
-                    why: innermost(&error),
-                })
-            }
-            Err(_) => {
-                self.give_up_on(index);
-                Err(ClientError::TimedOut { url, limit })
-            }
+        let exchange = async {
+            let sent = self.shared.pool.request(request).await;
+            let response = sent.map_err(|error| ClientError::Unreachable {
+                url: url.clone(),
+                why: innermost(&error),
+            })?;
+            read(accepted(response, head_only).await?).await
+        };
+        let answer = tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
+            Err(ClientError::TimedOut {
+                url: url.clone(),
+                limit,
+            })
+        });
+        if let Err(ClientError::Unreachable { .. } | ClientError::TimedOut { .. }) = &answer {
+            self.give_up_on(index);
         }
+        answer
     }
 
     /// Makes the next coordinator current, unless somebody else has done so meanwhile.
@@ -245,6 +260,23 @@ impl Client {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_keepalive(Some(KEEPALIVE_AFTER));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    connector
+}
+
+/// Leaves the body to the caller.
+fn read_nothing(
+    response: Response<Incoming>,
+) -> impl Future<Output = Result<Response<Incoming>, ClientError>> {
+    future::ready(Ok(response))
 }
 
 /// Reads a whole body, up to [`REPLY_BYTES_MAX`].

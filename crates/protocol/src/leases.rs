@@ -114,19 +114,18 @@ pub struct Renewal {
     pub job: JobId,
     /// The lease's token.
     pub token: LeaseToken,
-    /// How much of the time since the claim does not count against the job's timeout, in milliseconds: held ahead,
-    /// preparing, suspended, or handing over what the run left.
+    /// How long the command has run, in milliseconds of the agent's clock; the time that it was suspended does not count.
     #[serde(default)]
-    pub uncounted_ms: u64,
+    pub ran_ms: u64,
 }
 
 impl From<Proof> for Renewal {
-    /// The renewal of a lease all of whose time counts.
+    /// The renewal of a lease whose command has not run yet.
     fn from(Proof { job, token }: Proof) -> Self {
         Self {
             job,
             token,
-            uncounted_ms: 0,
+            ran_ms: 0,
         }
     }
 }

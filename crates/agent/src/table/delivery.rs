@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::job::{GiveBack, Report};
+use domain::Cause;
+use domain::job::{GiveBack, Report, RunEnd};
 use protocol::Problem;
 use protocol::jobs::Artifact;
 use protocol::leases::{Finish, FinishResult, Held, LogReceived, Proof};
@@ -16,19 +17,19 @@ use protocol::limits::{FINISH_LOG_BYTES_MAX, LEASES_PER_REQUEST_MAX};
 
 use super::phase::Phase;
 use super::{RunTable, State};
+use crate::refusal::is_passing;
 use crate::run::Run;
 
 /// A batch that has so many reports does not wait for more.
 pub(crate) const BATCH_GOOD: usize = 16;
-/// How often a report may be refused for a reason that nobody here understands.
-const REFUSALS_MAX: u32 = 20;
 
 /// An ended run and what stands between it and its end.
 #[derive(Debug)]
 pub struct Delivery {
     report: Report,
     artifacts: Vec<Artifact>,
-    refusals: u32,
+    /// The run has failed because its report was refused; refused again, it is forgotten.
+    refused: bool,
     needs: Option<Supply>,
 }
 
@@ -51,6 +52,11 @@ pub enum Supply {
     Blobs,
 }
 
+/// The coordinator cannot take any of the reports now; this is what it said of one.
+#[derive(Debug, thiserror::Error)]
+#[error("put off: {0}")]
+pub struct PutOff(Problem);
+
 /// Reports for one request.
 #[derive(Debug)]
 pub struct Batch {
@@ -65,7 +71,7 @@ impl Delivery {
         Self {
             report,
             artifacts,
-            refusals: 0,
+            refused: false,
             needs: None,
         }
     }
@@ -115,9 +121,13 @@ impl RunTable {
     }
 
     /// Takes in the answers to a batch.
-    pub fn delivered(&self, runs: &[Arc<Run>], results: &[FinishResult]) {
+    ///
+    /// # Errors
+    /// Every report was put off: it is better to wait before the next.
+    pub fn delivered(&self, runs: &[Arc<Run>], results: &[FinishResult]) -> Result<(), PutOff> {
         let mut guard = self.lock();
         let state = &mut *guard;
+        let (mut n_decided, mut put_off) = (0, None);
         for (run, result) in runs.iter().zip(results) {
             let Some(entry) = state.entries.get_mut(&run.held) else {
                 continue;
@@ -127,20 +137,30 @@ impl RunTable {
             };
             let is_over = match result {
                 FinishResult::Done => true,
+                FinishResult::Refused(problem) if is_passing(problem) => {
+                    put_off = Some(PutOff(problem.clone()));
+                    continue;
+                }
                 FinishResult::Refused(problem) => delivery.refused(run, problem),
             };
+            n_decided += 1;
             if is_over {
                 self.forget(state, &run.held);
             }
         }
+        match put_off {
+            Some(put_off) if n_decided == 0 => Err(put_off),
+            _ => Ok(()),
+        }
     }
 
     /// The request with this single report was refused as a whole.
-    pub fn undeliverable(&self, run: &Arc<Run>, problem: &Problem) {
-        self.delivered(
-            std::slice::from_ref(run),
-            &[FinishResult::Refused(problem.clone())],
-        );
+    ///
+    /// # Errors
+    /// It was only put off.
+    pub fn undeliverable(&self, run: &Arc<Run>, problem: &Problem) -> Result<(), PutOff> {
+        let refused = FinishResult::Refused(problem.clone());
+        self.delivered(std::slice::from_ref(run), &[refused])
     }
 
     /// The runs whose reports wait for something that has to be sent first.
@@ -222,16 +242,19 @@ impl State {
 }
 
 impl Delivery {
-    /// Notes why a report was refused. Returns whether the run is over with that.
+    /// Notes why a report was refused, for a reason that does not pass. Returns whether the run is over with that.
     fn refused(&mut self, run: &Run, problem: &Problem) -> bool {
-        self.refusals += 1;
         let job = &run.held.job;
         match problem.code.as_str() {
             "lease_lost" => {
                 tracing::warn!(job.id = %job, attempt = run.held.attempt, "the lease was lost before the end was reported");
                 true
             }
-            "log_incomplete" => {
+            "job_unknown" => {
+                tracing::warn!(job.id = %job, "the job was forgotten before the end of its run was reported");
+                true
+            }
+            "log_incomplete" | "log_offset" => {
                 let there = serde_json::from_str::<LogReceived>(&problem.detail);
                 run.spool.stored(there.map_or(0, |there| there.stored));
                 self.needs = Some(Supply::Log);
@@ -241,14 +264,31 @@ impl Delivery {
                 self.needs = Some(Supply::Blobs);
                 false
             }
-            _ if self.refusals >= REFUSALS_MAX => {
-                tracing::error!(job.id = %job, %problem, "the report of a run is refused again and again: given up");
+            _ if self.refused => {
+                tracing::error!(job.id = %job, %problem, "even the failure of a run is refused: given up");
                 true
             }
             _ => {
-                tracing::warn!(job.id = %job, %problem, "the report of a run is refused: it is sent again");
+                tracing::error!(job.id = %job, %problem, "the report of a run is refused: the run has failed");
+                self.fail(&problem.detail);
                 false
             }
+        }
+    }
+
+    /// Lets the run have failed because its report is refused: whoever waits for the job learns why.
+    fn fail(&mut self, why: &str) {
+        self.refused = true;
+        let why = why.to_owned();
+        let had_artifacts = !std::mem::take(&mut self.artifacts).is_empty();
+        if let Some(evidence) = &mut self.report.evidence {
+            evidence.artifacts = 0;
+        }
+        match (&self.report.end, had_artifacts) {
+            (RunEnd::Succeeded, true) => self.report.end = RunEnd::Failed(Cause::ArtifactRefused { why }),
+            // The first failure is the one to know; without its artifacts it may be taken.
+            (RunEnd::Failed(_) | RunEnd::Cancelled, true) => {}
+            (_, false) => self.report.end = RunEnd::Failed(Cause::AgentFault { why }),
         }
     }
 }

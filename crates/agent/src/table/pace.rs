@@ -1,4 +1,4 @@
-//! How long the jobs of a lane run, as this agent has seen it.
+//! How long the jobs of a lane take a slot, as this agent has seen it.
 //!
 //! Only a lane whose jobs are known to be short is held ahead: otherwise leases would wait here for a slot while another
 //! agent has one.
@@ -18,15 +18,15 @@ const NEWEST: f64 = 0.2;
 /// Lanes that are remembered.
 const LANES_MAX: usize = 256;
 
-/// The mean run time of each lane, in seconds; newer runs count more.
+/// The mean time in a slot of each lane's jobs, in seconds; newer runs count more.
 #[derive(Default)]
 pub(super) struct Pace {
     means: HashMap<Lane, f64>,
 }
 
 impl Pace {
-    pub(super) fn note(&mut self, lane: &Lane, ran: Duration) {
-        let seconds = ran.as_secs_f64();
+    pub(super) fn note(&mut self, lane: &Lane, taken: Duration) {
+        let seconds = taken.as_secs_f64();
         if let Some(mean) = self.means.get_mut(lane) {
             *mean += NEWEST * (seconds - *mean);
             return;

@@ -119,6 +119,13 @@ impl Outcome {
             RunEnd::Cancelled => false,
         }
     }
+
+    /// Nobody wants what the command left behind any more, if it is still to be collected.
+    pub(super) fn give_up_artifacts(&mut self, halt: Halt) {
+        if self.leaves_artifacts() {
+            self.end = halt.end();
+        }
+    }
 }
 
 impl Halt {

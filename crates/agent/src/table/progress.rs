@@ -82,7 +82,11 @@ impl RunTable {
             ran: ran_for,
             usage: usage(&end),
         };
-        state.pace.note(&run.lane, ran);
+        // What counts for holding ahead is how long a slot is taken, and for a short job the preparation is most of it.
+        let taken = entry
+            .attached_at
+            .map_or(ran, |at| now.saturating_duration_since(at));
+        state.pace.note(&run.lane, taken.max(ran));
         if entry.lost {
             self.forget(state, &run.held);
         } else {

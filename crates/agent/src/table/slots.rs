@@ -140,7 +140,14 @@ impl RunTable {
                 let until = watched.press(entry.halt, run.spec.timeout.duration(), now);
                 Duty::Watch(run, Arc::clone(&watched.execution), until)
             }
-            Phase::Collecting(outcome) => Duty::Collect(run, outcome.clone()),
+            Phase::Collecting(outcome) => {
+                if let Some(halt) = entry.halt
+                    && !run.spec.artifacts.is_empty()
+                {
+                    outcome.give_up_artifacts(halt);
+                }
+                Duty::Collect(run, outcome.clone())
+            }
             Phase::Unstarted | Phase::Ended(_) | Phase::Returning(_) => {
                 unreachable!("a slot is emptied when its run ends, and filled when one is started")
             }

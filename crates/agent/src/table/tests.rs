@@ -257,7 +257,9 @@ async fn a_report_stays_until_it_is_answered() {
     end(&table, 0, &run);
     let problem = |code: &str| FinishResult::Refused(Problem::new(409, code, r#"{"stored":0}"#));
     for (code, stays) in [("busy", true), ("log_incomplete", true), ("lease_lost", false)] {
-        table.delivered(std::slice::from_ref(&run), &[problem(code)]);
+        table
+            .delivered(std::slice::from_ref(&run), &[problem(code)])
+            .unwrap();
         assert_eq!(table.len() == 1, stays, "{code}");
         if code == "log_incomplete" {
             assert!(table.batch(1).runs.is_empty());
@@ -341,7 +343,7 @@ proptest::proptest! {
                         table.not_started(&run, Cause::AgentDied);
                         let Duty::Collect(run, outcome) = table.duty(slot, Instant::now()) else { panic!() };
                         table.ended(&run, outcome, Vec::new(), false);
-                        table.delivered(&[run], &[FinishResult::Done]);
+                        table.delivered(&[run], &[FinishResult::Done]).unwrap();
                     }
                 }
             }

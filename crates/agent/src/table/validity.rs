@@ -38,18 +38,15 @@ impl RunTable {
         kept.map(|entry| entry.run.proof.clone()).collect()
     }
 
-    /// What to send for these leases: with each, how much of the time since its claim does not count against the job's
-    /// timeout. That is all of it but what the command ran.
-    pub fn renewals(&self, proofs: &[Proof], now: BootTime, instant: Instant) -> Vec<Renewal> {
+    /// What to send for these leases: with each, how long its command has run.
+    pub fn renewals(&self, proofs: &[Proof], now: Instant) -> Vec<Renewal> {
         let state = self.lock();
         let renewal = |proof: &Proof| {
             let entry = held_of(proof).and_then(|held| state.entries.get(&held));
-            let uncounted = entry.map_or(Duration::ZERO, |entry| {
-                now.since(entry.admitted_at).saturating_sub(entry.ran(instant))
-            });
-            let uncounted_ms = u64::try_from(uncounted.as_millis()).unwrap_or(u64::MAX);
+            let ran = entry.map_or(Duration::ZERO, |entry| entry.ran(now));
+            let ran_ms = u64::try_from(ran.as_millis()).unwrap_or(u64::MAX);
             Renewal {
-                uncounted_ms,
+                ran_ms,
                 ..proof.clone().into()
             }
         };

@@ -4,6 +4,7 @@
 //! event says that the attempt is over and all was sent. The reader is woken by hints and looks once a second anyway.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::coordinator::Coordinator;
 use crate::http::output::read_piece;
 use crate::http::problem::Failed;
 
+/// Bytes of events that are formatted ahead of what was sent, but for the last event.
+const READY_BYTES_MAX: usize = 1 << 20;
 /// How late a lost hint can make the reader.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks without news after which a comment keeps the connection from being taken for dead.
@@ -46,9 +49,11 @@ pub(super) fn events(
         coordinator,
         job,
         attempt,
-        decoder: Decoder::at(offset),
-        received: offset,
-        ready: VecDeque::from([Bytes::from_static(b": ok\n\n")]),
+        backlog: Backlog {
+            decoder: Decoder::at(offset),
+            received: offset,
+            ready: VecDeque::from([Bytes::from_static(b": ok\n\n")]),
+        },
         quiet: 0,
         over: false,
     };
@@ -69,19 +74,24 @@ struct Reader {
     coordinator: Arc<Coordinator>,
     job: JobId,
     attempt: u32,
+    backlog: Backlog,
+    quiet: u32,
+    over: bool,
+}
+
+/// What was read and not sent yet: at most one piece of the log, and [`READY_BYTES_MAX`] of events made of it.
+struct Backlog {
     decoder: Decoder,
     /// How much of the framed log the decoder was given.
     received: u64,
     ready: VecDeque<Bytes>,
-    quiet: u32,
-    over: bool,
 }
 
 impl Reader {
     fn events(self) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
         stream::try_unfold(self, |mut reader| async move {
             loop {
-                if let Some(event) = reader.ready.pop_front() {
+                if let Some(event) = reader.backlog.ready.pop_front() {
                     return Ok(Some((event, reader)));
                 }
                 if reader.over {
@@ -97,12 +107,13 @@ impl Reader {
         // Registered before looking, so that nothing is missed in between.
         let changes = self.coordinator.signals.job(self.job.ulid());
         match self.read().await {
-            Ok(ended) if ended && self.ready.is_empty() => {
-                self.ready
+            Ok(ended) if ended && self.backlog.ready.is_empty() => {
+                self.backlog
+                    .ready
                     .push_back(Bytes::from_static(b"event: end\ndata: {}\n\n"));
                 self.over = true;
             }
-            Ok(_) if !self.ready.is_empty() => self.quiet = 0,
+            Ok(_) if !self.backlog.ready.is_empty() => self.quiet = 0,
             Ok(_) => self.wait(changes).await,
             // The nexus does not answer: the reader stays, for this is an outage and not an end.
             Err(ReadError::Outage) => self.wait(None).await,
@@ -126,38 +137,61 @@ impl Reader {
         }
         self.quiet += 1;
         if self.quiet.is_multiple_of(COMMENT_LOOKS) {
-            self.ready.push_back(Bytes::from_static(b": still here\n\n"));
+            self.backlog
+                .ready
+                .push_back(Bytes::from_static(b": still here\n\n"));
         }
     }
 
-    /// Decodes what is stored beyond what was received. Says whether the attempt is over; that is looked at first, so
-    /// an attempt that is over has all of its log in what is read after.
+    /// Makes events of what is stored beyond what was received, piece by piece until enough are ready. Says whether the
+    /// attempt is over; that is looked at first, so an attempt that is over and of which nothing is ready was sent whole.
     async fn read(&mut self) -> Result<bool, ReadError> {
+        if self.backlog.format()? {
+            return Ok(false);
+        }
         let stored = self.coordinator.ledger.load(&self.job).await?;
         let live = stored.is_some_and(|stored| {
             matches!(stored.job().state, State::Running(_)) && stored.job().attempt == self.attempt
         });
-        let mut position = 0;
-        for piece in self
+        let pieces = self
             .coordinator
             .ledger
             .log_pieces(&self.job, self.attempt)
-            .await?
-        {
-            let end = position
-                + match &piece {
-                    LogPiece::Segment(segment) => segment.bytes,
-                    LogPiece::Bytes(bytes) => bytes.len() as u64,
-                };
-            if end > self.received {
+            .await?;
+        let mut position = 0;
+        for piece in pieces {
+            let begin = position;
+            position += match &piece {
+                LogPiece::Segment(segment) => segment.bytes,
+                LogPiece::Bytes(bytes) => bytes.len() as u64,
+            };
+            if position > self.backlog.received {
                 let bytes = read_piece(&self.coordinator, piece).await?;
-                let skip = usize::try_from(self.received - position).unwrap_or(bytes.len());
-                self.decoder.push(bytes.get(skip..).unwrap_or_default());
-                self.received = end;
+                self.backlog.receive(begin..position, &bytes);
+                if self.backlog.format()? {
+                    break;
+                }
             }
-            position = end;
         }
-        while let Some(frame) = self.decoder.next_frame().map_err(std::io::Error::other)? {
+        Ok(!live)
+    }
+}
+
+impl Backlog {
+    /// Takes what is new of a piece and where it is in the log. All before it was received.
+    fn receive(&mut self, piece: Range<u64>, bytes: &[u8]) {
+        let known = usize::try_from(self.received - piece.start).unwrap_or(bytes.len());
+        self.decoder.push(bytes.get(known..).unwrap_or_default());
+        self.received = piece.end;
+    }
+
+    /// Makes events of whole frames until enough are ready. Says whether that is so; there may be more frames then.
+    fn format(&mut self) -> std::io::Result<bool> {
+        let mut bytes: usize = self.ready.iter().map(Bytes::len).sum();
+        while bytes < READY_BYTES_MAX {
+            let Some(frame) = self.decoder.next_frame().map_err(std::io::Error::other)? else {
+                return Ok(false);
+            };
             let event = LogEvent {
                 stream: frame.stream,
                 at: frame.at,
@@ -165,10 +199,11 @@ impl Reader {
             };
             let data = serde_json::to_string(&event).map_err(std::io::Error::other)?;
             let id = self.decoder.offset();
-            self.ready
-                .push_back(format!("id: {id}\nevent: frame\ndata: {data}\n\n").into());
+            let text = Bytes::from(format!("id: {id}\nevent: frame\ndata: {data}\n\n"));
+            bytes += text.len();
+            self.ready.push_back(text);
         }
-        Ok(!live)
+        Ok(true)
     }
 }
 
@@ -190,5 +225,47 @@ impl From<LedgerError> for ReadError {
 impl From<std::io::Error> for ReadError {
     fn from(error: std::io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use domain::Timestamp;
+    use protocol::frame::{self, FRAME_DATA_BYTES_MAX, Stream as LogStream};
+
+    use super::*;
+
+    #[test]
+    fn a_long_piece_is_made_into_events_a_part_at_a_time_and_each_frame_once() {
+        let mut log = BytesMut::new();
+        for _ in 0..100 {
+            frame::encode(
+                &mut log,
+                LogStream::Stdout,
+                Timestamp(7),
+                &[b'x'; FRAME_DATA_BYTES_MAX],
+            );
+        }
+        let mut backlog = Backlog {
+            decoder: Decoder::default(),
+            received: 0,
+            ready: VecDeque::new(),
+        };
+        backlog.receive(0..log.len() as u64, &log);
+        let event_bytes_max = 2 * FRAME_DATA_BYTES_MAX;
+        let (mut events, mut parts) = (0, 0);
+        while backlog.format().unwrap() {
+            let ready: usize = backlog.ready.iter().map(Bytes::len).sum();
+            assert!(
+                (READY_BYTES_MAX..READY_BYTES_MAX + event_bytes_max).contains(&ready),
+                "{ready}"
+            );
+            events += backlog.ready.drain(..).count();
+            parts += 1;
+        }
+        assert!(parts > 1);
+        assert_eq!(events + backlog.ready.len(), 100);
+        assert_eq!(backlog.decoder.offset(), log.len() as u64);
     }
 }

@@ -169,8 +169,10 @@ async fn known_agent(coordinator: &Coordinator, id: &AgentId) -> Result<AgentRec
 
 /// Notes that an agent was heard of, if that was not done a moment ago.
 async fn see(coordinator: &Coordinator, id: &AgentId) -> Result<(), ledger::LedgerError> {
-    if coordinator.agents.is_due(id, Instant::now()) {
+    let now = Instant::now();
+    if coordinator.agents.is_due(id, now) {
         coordinator.ledger.touch(id).await?;
+        coordinator.agents.recorded(id, now);
     }
     Ok(())
 }
@@ -194,7 +196,7 @@ pub(super) async fn renew(
             Some(RenewItem {
                 attempt: proven(&coordinator, &proof, "renew")?,
                 job: proof.job,
-                uncounted: Duration::from_millis(renewal.uncounted_ms),
+                ran: Duration::from_millis(renewal.ran_ms),
             })
         })
         .collect();

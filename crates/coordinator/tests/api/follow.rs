@@ -153,6 +153,39 @@ async fn a_follower_that_was_cut_off_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_long_log_of_segments_and_a_tail_is_followed_without_a_gap_from_anywhere() {
+    let world = World::start().await;
+    let (agent, lease) = running(&world).await;
+    // Lines of all lengths, so that neither pieces of the log nor parts of a reply end where frames do.
+    let lines: Vec<String> = (0..6_000)
+        .map(|n| format!("line {n:05} {}\n", "x".repeat(n * 37 % 1_999)))
+        .collect();
+    let log: Bytes = lines.iter().flat_map(|line| framed(line.as_bytes())).collect();
+    assert!(log.len() > 5 << 20);
+    let mut offset = 0;
+    for chunk in log.chunks(300_007) {
+        let chunk = Bytes::copy_from_slice(chunk);
+        offset += chunk.len();
+        agent.log(&lease, offset - chunk.len(), chunk).await.unwrap();
+    }
+    let mut over = finish(&lease, RunEnd::Succeeded, Bytes::new());
+    (over.report, over.log) = (report(RunEnd::Succeeded, &log), None);
+    agent.finish(vec![over]).await;
+    let mut ends = vec![0];
+    for line in &lines {
+        ends.push(ends.last().unwrap() + framed(line.as_bytes()).len());
+    }
+    for first in [0, 1, 2_345, 5_999, 6_000] {
+        let mut follower = Follower::begin(&world, &lease, Some(&ends[first].to_string())).await;
+        for (line, end) in lines.iter().zip(&ends[1..]).skip(first) {
+            assert!(follower.text().await == (line.clone().into(), end.to_string()));
+        }
+        assert_eq!(follower.next().await.unwrap().name, "end");
+        assert_eq!(follower.next().await, None);
+    }
+}
+
+#[tokio::test]
 async fn a_follower_of_an_ended_attempt_gets_all_of_it_at_once() {
     let world = World::start().await;
     let (agent, lease) = running(&world).await;

@@ -53,18 +53,12 @@ pub fn plan_beat(last: Option<Beat>, now: Timestamp, ttl_max: Duration) -> ReapP
 
 /// Says whether a run whose agent still renews has gone on for too long: for its timeout and [`BACKSTOP`].
 ///
-/// `uncounted` is the part of the time since the claim that does not count, as the agent states it: held ahead,
-/// preparing, suspended, or handing over what the run left. The agent enforces the timeout itself; this is for an agent
-/// that does not. A silent agent is another matter: its lease ends by its deadline.
-pub fn has_overrun(job: &Job, now: Timestamp, uncounted: Duration) -> bool {
+/// `ran` is how long the command has run, by the agent's own clock and without the time that it was suspended: no clock
+/// of the coordinator can end a healthy run. The agent enforces the timeout itself; this is for an agent that fails to.
+/// A silent agent is another matter: its lease ends by its deadline.
+pub fn has_overrun(job: &Job, ran: Duration) -> bool {
     match &job.state {
-        State::Running(running) => {
-            now >= running
-                .started_at
-                .plus(job.timeout.duration())
-                .plus(uncounted)
-                .plus(BACKSTOP)
-        }
+        State::Running(_) => ran >= job.timeout.duration().saturating_add(BACKSTOP),
         State::Queued { .. } | State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
             false
         }

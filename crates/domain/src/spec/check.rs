@@ -6,7 +6,7 @@ use globset::GlobBuilder;
 
 use crate::requirement::{is_label_key, is_label_value};
 use crate::spec::{JobSpec, SpecError, locate};
-use crate::units::Span;
+use crate::units::{ByteSize, Span};
 
 /// Most bytes of a canonical spec.
 pub const SPEC_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +22,8 @@ pub const MAX_ATTEMPTS_MAX: u32 = 20;
 pub const TIMEOUT_MAX: Span = Span::from_secs(30 * 86_400);
 /// Greatest and, negated, smallest priority.
 pub const PRIORITY_MAX: i8 = 100;
+/// Greatest limit of a log: so much that its parts are still listed in one record.
+pub const LOG_LIMIT_MAX: ByteSize = ByteSize(512 << 20);
 /// Most jobs of one group at once.
 const GROUP_LIMIT_MAX: u32 = 10_000;
 

@@ -34,7 +34,7 @@ async fn an_unreadable_job_stops_no_renewal_and_is_not_lost() {
         .map(|job| RenewItem {
             job: job.clone(),
             attempt: 1,
-            uncounted: Duration::ZERO,
+            ran: Duration::ZERO,
         })
         .collect();
     pool.advance(Duration::from_secs(10));

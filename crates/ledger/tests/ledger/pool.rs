@@ -108,7 +108,7 @@ impl Pool {
         let item = RenewItem {
             job: job.clone(),
             attempt,
-            uncounted: Duration::ZERO,
+            ran: Duration::ZERO,
         };
         let answers = self.ledger.renew(&agent(a).id, &[item], TTL).await;
         answers.unwrap().pop().unwrap()

@@ -225,7 +225,7 @@ impl Memory {
             .map(|(job, attempt)| RenewItem {
                 job: job.clone(),
                 attempt: *attempt,
-                uncounted: Duration::ZERO,
+                ran: Duration::ZERO,
             })
             .collect();
         let answers = pool

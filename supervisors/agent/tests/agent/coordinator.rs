@@ -70,8 +70,13 @@ pub(crate) struct State {
     pub(crate) lose: HashMap<&'static str, usize>,
     /// Paths that answer 503.
     pub(crate) down: HashSet<&'static str>,
+    pub(crate) uploads: usize,
+    /// What every upload is refused for.
+    pub(crate) upload_refusal: Option<Problem>,
     /// Blobs that are said to be missing once more at a finish.
     pub(crate) forget_blobs_once: bool,
+    /// What the next finishes are refused for, one each.
+    pub(crate) refusals: VecDeque<Problem>,
     /// Log bytes that are lost once, when a finish comes.
     pub(crate) lose_log_once: bool,
 }
@@ -141,6 +146,14 @@ impl Coordinator {
         self.until(&format!("{job} finishes"), find).await
     }
 
+    /// Grants all that waits to the agent that claimed last, which does not hear of it.
+    pub(crate) fn grant_unheard(&self) {
+        let mut state = self.state();
+        let mut claim = state.claims.last().cloned().unwrap();
+        claim.slots = 1_000;
+        state.grant(&claim);
+    }
+
     /// Lets nobody have this lease any more.
     pub(crate) fn take_lease(&self, job: &JobId) {
         self.state().live.remove(job);
@@ -201,6 +214,9 @@ impl State {
     }
 
     fn finish(&mut self, finish: Finish) -> FinishResult {
+        if let Some(problem) = self.refusals.pop_front() {
+            return FinishResult::Refused(problem);
+        }
         let refused = |code: &str, detail: String| FinishResult::Refused(Problem::new(409, code, detail));
         if self
             .finishes

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use agent::{OpenError, Stop};
 use agent_tree::{StartError, start, start_with};
+use async_trait::async_trait;
 use domain::job::{GiveBack, RunEnd};
-use domain::{Cause, JobSpec};
+use domain::{Cause, JobId, JobSpec};
 use executor::fake::{Asked, FakeExecutor, Script};
+use executor::{CleanUpError, CleanedUp, Execution, Executor, Identity, Launch, LaunchError, Limit};
+use protocol::Problem;
 
+use crate::coordinator::State;
 use crate::harness::{Harness, eventually, script};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,6 +166,118 @@ async fn a_process_that_died_is_reported_by_the_next_and_its_files_are_removed()
     assert_eq!(world.left("work"), [""; 0]);
     assert_eq!(world.left("runs"), [""; 0]);
     second.close().await;
+}
+
+/// An agent died while one run was going on and another was granted that it never heard of.
+async fn after_a_crash(executor: &FakeExecutor) -> (Harness, [JobId; 2]) {
+    let world = Harness::new().await;
+    let first = start_with(&world.config("slots = 1"), Arc::new(executor.clone()))
+        .await
+        .unwrap();
+    let started = world.coordinator.submit(JobSpec::command(["/forever"]));
+    world.runs(&first, &started).await;
+    first.close().await;
+    let unstarted = world.coordinator.submit(JobSpec::command(["/forever"]));
+    world.coordinator.grant_unheard();
+    (world, [started, unstarted])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_gives_back_only_what_its_predecessor_never_started() {
+    let executor = FakeExecutor::new(|_| Ok(Script::default()));
+    let (world, [started, unstarted]) = after_a_crash(&executor).await;
+    let later = Problem::new(503, "nexus_unavailable", "later");
+    world.coordinator.state().refusals.extend(vec![later; 3]);
+    let second = start_with(&world.config("slots = 1"), Arc::new(executor))
+        .await
+        .unwrap();
+    let returned = |state: &mut State| (!state.returned.is_empty()).then(|| state.returned.clone());
+    let returned = world.coordinator.until("it is given back", returned).await;
+    assert_eq!(returned, [(unstarted, GiveBack::HeldAhead)]);
+    assert_eq!(
+        world.coordinator.finished(&started).await.report.end,
+        RunEnd::Failed(Cause::AgentDied)
+    );
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_been_started_is_not_given_back() {
+    let executor = FakeExecutor::new(|_| Ok(Script::default()));
+    let (world, [started, unstarted]) = after_a_crash(&executor).await;
+    let [record] = world.left("runs").try_into().unwrap();
+    std::fs::write(world.data.path().join("runs").join(record), "").unwrap();
+    let second = start_with(&world.config("slots = 1"), Arc::new(executor))
+        .await
+        .unwrap();
+    let directory = second.directory();
+    eventually("the work is done", || directory.find("agent/leftovers").is_none()).await;
+    second.close().await;
+    let state = world.coordinator.state();
+    assert_eq!(state.returned, []);
+    assert!(
+        [started, unstarted]
+            .iter()
+            .all(|job| state.live.contains_key(job))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_cannot_be_ended_keeps_no_other_from_being_reported() {
+    let world = Harness::new().await;
+    let executor = FakeExecutor::new(|_| Ok(Script::default()));
+    let first = start_with(&world.config("slots = 2"), Arc::new(executor.clone()))
+        .await
+        .unwrap();
+    let jobs = [(); 2].map(|()| world.coordinator.submit(JobSpec::command(["/forever"])));
+    for job in &jobs {
+        world.runs(&first, job).await;
+    }
+    first.close().await;
+    let stubborn = Stubborn {
+        fake: executor,
+        undying: jobs[0].clone(),
+    };
+    let second = start_with(&world.config("slots = 1"), Arc::new(stubborn))
+        .await
+        .unwrap();
+    world.coordinator.finished(&jobs[1]).await;
+    second.close().await;
+    let state = world.coordinator.state();
+    assert!(state.live.contains_key(&jobs[0]) && state.returned.is_empty());
+}
+
+/// An executor that cannot end what is left of one job.
+struct Stubborn {
+    fake: FakeExecutor,
+    undying: JobId,
+}
+
+#[async_trait]
+impl Executor for Stubborn {
+    fn name(&self) -> &'static str {
+        "stubborn"
+    }
+
+    fn enforces(&self) -> &'static [Limit] {
+        &[]
+    }
+
+    async fn start(&self, launch: Launch) -> Result<Arc<dyn Execution>, LaunchError> {
+        self.fake.start(launch).await
+    }
+
+    async fn clean_up(&self, identity: &Identity) -> Result<CleanedUp, CleanUpError> {
+        let Identity::Process(process) = identity;
+        match process
+            .workdir
+            .to_string_lossy()
+            .contains(&self.undying.to_string())
+        {
+            true => Err(CleanUpError::StillAlive { session: process.pid }),
+            false => self.fake.clean_up(identity).await,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

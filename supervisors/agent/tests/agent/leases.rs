@@ -1,9 +1,15 @@
 //! Claims, renewals and finishes, with replies that are lost and leases that are taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use agent_tree::start_with;
 use domain::job::RunEnd;
 use domain::{Cause, JobSpec};
+use executor::ExitStatus;
+use executor::fake::{FakeExecutor, Script, Step};
+use protocol::Problem;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::{Harness, script};
 
@@ -77,6 +83,52 @@ async fn a_lost_reply_to_a_finish_delivers_it_once() {
         })
         .await;
     world.coordinator.finished(&job).await;
+    agent.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_is_put_off_is_sent_again_with_pauses_until_it_is_taken() {
+    let world = Harness::new().await;
+    let outage = [(503, "nexus_unavailable"), (507, "vault_full"), (429, "busy")];
+    let refusals = outage.map(|(status, code)| Problem::new(status, code, "later"));
+    world.coordinator.state().refusals = refusals.into_iter().cycle().take(30).collect();
+    let script = Script {
+        steps: vec![Step::Exit(ExitStatus::Exited(0))],
+        ..Script::default()
+    };
+    let executor = Arc::new(FakeExecutor::new(move |_| Ok(script.clone())));
+    let agent = start_with(&world.config("slots = 1"), executor).await.unwrap();
+    let submitted_at = Instant::now();
+    world.coordinator.submit(JobSpec::command(TRUE));
+    while world.coordinator.state().finishes.is_empty() {
+        assert!(
+            submitted_at.elapsed() < Duration::from_secs(600),
+            "waited in vain"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(submitted_at.elapsed() > Duration::from_secs(100));
+    agent.close().await;
+    let state = world.coordinator.state();
+    assert_eq!(
+        (state.finish_requests, state.finishes.len(), state.repeated),
+        (31, 1, 0)
+    );
+    assert_eq!(state.finishes[0].report.end, RunEnd::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_refused_for_good_becomes_a_failure_that_says_why() {
+    let world = Harness::new().await;
+    let problem = Problem::new(400, "report_odd", "it is odd");
+    world.coordinator.state().refusals.push_back(problem);
+    let agent = world.agent().await;
+    let job = world.coordinator.submit(JobSpec::command(TRUE));
+    let end = world.coordinator.finished(&job).await.report.end;
+    assert!(
+        matches!(&end, RunEnd::Failed(Cause::AgentFault { why }) if why.contains("it is odd")),
+        "{end:?}"
+    );
     agent.close().await;
 }
 

@@ -3,9 +3,10 @@
 use domain::job::RunEnd;
 use domain::spec::{ArtifactRule, Input};
 use domain::{ByteSize, Cause, Digest};
+use protocol::Problem;
 use protocol::frame::{Decoder, Stream};
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, State};
 use crate::harness::{Harness, script};
 
 fn rule(glob: &str) -> ArtifactRule {
@@ -126,6 +127,58 @@ async fn inputs_are_there_before_the_start_and_artifacts_after_the_end() {
     let state = world.coordinator.state();
     assert_eq!(state.blobs[&finish.artifacts[0].digest], b"made\n".as_slice());
     assert!(state.blobs.contains_key(&finish.artifacts[1].digest));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_is_refused_for_good_fails_the_job_and_says_why() {
+    let world = Harness::new().await;
+    let problem = Problem::new(400, "manifest_too_large", "too many words");
+    world.coordinator.state().refusals.push_back(problem);
+    let agent = world.agent().await;
+    let mut spec = script("touch out");
+    spec.artifacts.push(rule("out"));
+    let job = world.coordinator.submit(spec);
+    let finish = world.coordinator.finished(&job).await;
+    let refused = RunEnd::Failed(Cause::ArtifactRefused {
+        why: "too many words".to_owned(),
+    });
+    assert_eq!((finish.report.end, finish.artifacts.len()), (refused, 0));
+    assert_eq!(finish.report.evidence.map(|evidence| evidence.artifacts), Some(0));
+    agent.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_ends_a_run_whose_artifacts_nobody_takes_now() {
+    let world = Harness::new().await;
+    world.coordinator.state().ttl_ms = 900;
+    world.coordinator.state().upload_refusal = Some(Problem::new(507, "vault_full", "later"));
+    let agent = world.agent().await;
+    let mut spec = script("touch out");
+    spec.artifacts.push(rule("out"));
+    let job = world.coordinator.submit(spec);
+    let tried = |state: &mut State| (state.uploads > 1).then_some(());
+    world.coordinator.until("the upload is tried again", tried).await;
+    world.coordinator.state().cancels.insert(job.clone());
+    let finish = world.coordinator.finished(&job).await;
+    assert_eq!(
+        (finish.report.end, finish.artifacts.len()),
+        (RunEnd::Cancelled, 0)
+    );
+    agent.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_artifact_that_is_never_taken_fails_the_job_and_names_itself() {
+    let world = Harness::new().await;
+    world.coordinator.state().upload_refusal = Some(Problem::new(400, "upload_odd", "it is odd"));
+    let agent = world.agent().await;
+    let mut spec = script("touch out");
+    spec.artifacts.push(rule("out"));
+    let job = world.coordinator.submit(spec);
+    let end = world.coordinator.finished(&job).await.report.end;
+    let why = "cannot upload `out`: it is odd (upload_odd)".to_owned();
+    assert_eq!(end, RunEnd::Failed(Cause::AgentFault { why }));
+    agent.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

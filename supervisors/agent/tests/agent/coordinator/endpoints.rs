@@ -219,6 +219,15 @@ async fn put_blob(
     Path(digest): Path<Digest>,
     body: Bytes,
 ) -> Response {
+    let refusal = {
+        let mut state = shared.lock();
+        state.uploads += 1;
+        state.upload_refusal.clone()
+    };
+    shared.changed.notify_waiters();
+    if let Some(refused) = refusal {
+        return problem(refused.status, &refused.code, &refused.detail);
+    }
     if Digest::of(&body) != digest {
         return problem(422, "digest_mismatch", "other bytes");
     }
