@@ -1,7 +1,7 @@
 //! The open HTTP connections of a process. They belong to no actor, so the restart of the accept loop ends none.
 //!
-//! At most [`CONNECTIONS_MAX`] are open at once; one whose client vanished is found by the kernel and ended. Closing lets running requests end, for a bounded time, and drops the
-//! rest: every request may be repeated.
+//! At most [`CONNECTIONS_MAX`] are open at once; one whose client vanished is found by the kernel and ended. Closing
+//! lets running requests end, for a bounded time, and drops the rest: every request may be repeated.
 
 use std::sync::Arc;
 use std::time::Duration;

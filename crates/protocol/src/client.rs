@@ -87,6 +87,25 @@ impl Options {
     }
 }
 
+/// A request before it is known which coordinator gets it.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    body: Upload,
+    options: Options,
+}
+
+impl<'a> Call<'a> {
+    fn get(path: &'a str, options: Options) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            body: Upload::empty(),
+            options,
+        }
+    }
+}
+
 impl Client {
     /// A client for coordinators at these base URLs, with a bearer token.
     ///
@@ -130,8 +149,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn get<R: DeserializeOwned>(&self, path: &str, options: Options) -> Result<R, ClientError> {
-        self.ask(Method::GET, path, Upload::empty(), options, read_json)
-            .await
+        let call = Call::get(path, options);
+        self.ask(call, read_json).await
     }
 
     /// Posts JSON and reads JSON.
@@ -160,8 +179,12 @@ impl Client {
     ) -> Result<R, ClientError> {
         let json = HeaderValue::from_static("application/json");
         options.headers.entry(CONTENT_TYPE).or_insert(json);
-        self.ask(Method::POST, path, Upload::bytes(body), options, read_json)
-            .await
+        let call = Call {
+            method: Method::POST,
+            body: Upload::bytes(body),
+            ..Call::get(path, options)
+        };
+        self.ask(call, read_json).await
     }
 
     /// Puts a body and ignores what the reply says beside its status.
@@ -169,9 +192,12 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn put(&self, path: &str, body: Upload, options: Options) -> Result<(), ClientError> {
-        self.ask(Method::PUT, path, body, options, read_bytes)
-            .await
-            .map(drop)
+        let call = Call {
+            method: Method::PUT,
+            body,
+            ..Call::get(path, options)
+        };
+        self.ask(call, read_bytes).await.map(drop)
     }
 
     /// Asks whether something is there.
@@ -179,11 +205,11 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a 404 is `Ok(None)`.
     pub async fn head(&self, path: &str) -> Result<Option<HeaderMap>, ClientError> {
-        let nothing = Upload::empty();
-        match self
-            .ask(Method::HEAD, path, nothing, Options::default(), read_nothing)
-            .await
-        {
+        let call = Call {
+            method: Method::HEAD,
+            ..Call::get(path, Options::default())
+        };
+        match self.ask(call, read_nothing).await {
             Ok(response) => Ok(Some(response.headers().clone())),
             Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(None),
             Err(error) => Err(error),
@@ -201,22 +227,24 @@ impl Client {
         mut options: Options,
     ) -> Result<Response<Incoming>, ClientError> {
         options.headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        self.ask(Method::GET, path, Upload::empty(), options, read_nothing)
-            .await
+        self.ask(Call::get(path, options), read_nothing).await
     }
 
     /// Sends a request and has `read` read its reply, all within the limit.
     async fn ask<T, F>(
         &self,
-        method: Method,
-        path: &str,
-        body: Upload,
-        options: Options,
+        call: Call<'_>,
         read: impl FnOnce(Response<Incoming>) -> F,
     ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
+        let Call {
+            method,
+            path,
+            body,
+            options,
+        } = call;
         let index = self.shared.current.load(Ordering::Relaxed);
         let url = self.url().to_owned();
         let head_only = method == Method::HEAD;
