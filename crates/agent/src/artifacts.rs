@@ -49,6 +49,16 @@ pub(crate) enum NotCollected {
     Client(#[from] ClientError),
 }
 
+impl NotCollected {
+    /// Whether trying again is in vain.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::Client(error) => lasting(error).is_some(),
+        }
+    }
+}
+
 /// Collects and uploads the artifacts of a run. Returns how it ended, all things considered, and the manifest.
 pub(crate) async fn collect(
     station: &Station,

@@ -208,8 +208,8 @@ mod tests {
 
     const RECORD: &str = r#"{"job":"default-00000000000000000000000000","attempt":1,"token":"1.seal"}"#;
 
-    fn footprints(dir: &Path, boot: &str) -> Footprints {
-        Footprints::new(dir, "now".parse().unwrap(), boot.to_owned())
+    fn id(number: usize) -> AgentId {
+        format!("{number:026}").parse().unwrap()
     }
 
     #[test]
@@ -218,22 +218,22 @@ mod tests {
         let whole = format!("{RECORD}\n");
         let cut = &RECORD[..20];
         let files = [
-            ("sure-0-b-1", whole.as_str()),
-            ("sure-1-b-1", "\nrest"),
-            ("empty-0-b-1", ""),
-            ("empty-1-b-1", "\n"),
-            ("cut-0-b-1", cut),
-            ("unended-0-b-1", RECORD),
-            ("rebooted-0-b-0", "\n"),
-            ("unnamed-0", "\n"),
-            ("now-0-b-1", whole.as_str()),
+            (1, "-0-b-1", whole.as_str()),
+            (1, "-1-b-1", "\nrest"),
+            (2, "-0-b-1", ""),
+            (2, "-1-b-1", "\n"),
+            (3, "-0-b-1", cut),
+            (4, "-0-b-1", RECORD),
+            (5, "-0-b-0", "\n"),
+            (6, "-0", "\n"),
+            (7, "-0-b-1", whole.as_str()),
         ];
-        for (name, content) in files {
-            fs::write(dir.path().join(name), content).unwrap();
+        for (agent, name, content) in files {
+            fs::write(dir.path().join(format!("{}{name}", id(agent))), content).unwrap();
         }
-        let earlier = footprints(dir.path(), "b-1").of_earlier_processes().unwrap();
-        let sure: Vec<_> = earlier.agents.iter().map(AgentId::as_str).collect();
-        assert_eq!(sure, ["sure"]);
+        let own = Footprints::new(dir.path(), id(7), "b-1".to_owned());
+        let earlier = own.of_earlier_processes().unwrap();
+        assert_eq!(earlier.agents, BTreeSet::from([id(1)]));
         assert_eq!((earlier.runs.len(), earlier.files.len()), (1, files.len() - 1));
     }
 }

@@ -270,9 +270,13 @@ async fn supply(station: &Station, run: &Arc<Run>, what: Supply) {
         }
         Supply::Blobs => {
             let manifest = station.table.artifacts_of(run);
-            artifacts::upload_again(station, run, &manifest)
-                .await
-                .map_err(|error| error.to_string())
+            let uploaded = artifacts::upload_again(station, run, &manifest).await;
+            if let Err(error) = &uploaded
+                && error.is_lasting()
+            {
+                return station.table.unsuppliable(run, &error.to_string());
+            }
+            uploaded.map_err(|error| error.to_string())
         }
     };
     match supplied {

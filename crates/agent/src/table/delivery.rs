@@ -55,7 +55,7 @@ pub enum Supply {
 /// The coordinator cannot take any of the reports now; this is what it said of one.
 #[derive(Debug, thiserror::Error)]
 #[error("put off: {0}")]
-pub struct PutOff(Problem);
+pub struct PutOff(Box<Problem>);
 
 /// Reports for one request.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl RunTable {
             let is_over = match result {
                 FinishResult::Done => true,
                 FinishResult::Refused(problem) if is_passing(problem) => {
-                    put_off = Some(PutOff(problem.clone()));
+                    put_off = Some(PutOff(Box::new(problem.clone())));
                     continue;
                 }
                 FinishResult::Refused(problem) => delivery.refused(run, problem),
@@ -178,10 +178,21 @@ impl RunTable {
 
     /// What was missing has been sent: the report may go again.
     pub fn supplied(&self, run: &Run) {
+        self.go_again(run, |_| {});
+    }
+
+    /// What is missing will never be there: the run has failed.
+    pub fn unsuppliable(&self, run: &Run, why: &str) {
+        tracing::error!(job.id = %run.held.job, why, "what a run left cannot be supplied: the run has failed");
+        self.go_again(run, |delivery| delivery.fail(why));
+    }
+
+    fn go_again(&self, run: &Run, change: impl FnOnce(&mut Delivery)) {
         let mut state = self.lock();
         if let Some(entry) = state.entries.get_mut(&run.held)
             && let Phase::Ended(delivery) = &mut entry.phase
         {
+            change(delivery);
             delivery.needs = None;
             self.bells.ended.notify_one();
         }

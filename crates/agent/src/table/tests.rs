@@ -271,6 +271,42 @@ async fn a_report_stays_until_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_whose_artifacts_are_gone_is_reported_as_failed() {
+    let table = table(1, None);
+    table.admit(vec![lease(1, 0)], now());
+    let run = start(&table, 0, &forever()).await;
+    end(&table, 0, &run);
+    let missing = FinishResult::Refused(Problem::new(409, "blob_missing", "gone"));
+    table.delivered(std::slice::from_ref(&run), &[missing]).unwrap();
+    assert!(table.batch(1).runs.is_empty());
+    table.unsuppliable(&run, "it changed");
+    let end = table.batch(1).finishes.remove(0).report.end;
+    let why = "it changed".to_owned();
+    assert_eq!(end, RunEnd::Failed(Cause::AgentFault { why }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_passes_is_not_counted_and_one_that_lasts_is_told_once() {
+    let table = table(1, None);
+    table.admit(vec![lease(1, 0)], now());
+    let run = start(&table, 0, &forever()).await;
+    end(&table, 0, &run);
+    let refuse = |status| {
+        let problem = FinishResult::Refused(Problem::new(status, "no", "no"));
+        table.delivered(std::slice::from_ref(&run), &[problem])
+    };
+    for status in [401, 403, 429, 500, 503, 507].repeat(10) {
+        refuse(status).unwrap_err();
+    }
+    assert_eq!(table.batch(1).finishes[0].report.end, RunEnd::Succeeded);
+    refuse(400).unwrap();
+    assert!(matches!(table.batch(1).finishes[0].report.end, RunEnd::Failed(_)));
+    refuse(503).unwrap_err();
+    refuse(400).unwrap();
+    assert!(table.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_every_actor_dies_of_is_given_up() {
     let (table, executor) = (table(1, None), forever());
     table.admit(vec![lease(1, 0)], now());
