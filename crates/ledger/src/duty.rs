@@ -228,27 +228,31 @@ impl Ledger {
         }
         let served = plan::group_is_served(self.tx_id(), member, &waiting, stands_at);
         if !self.commit_one(served, Durability::Process).await? {
-            let mut later = Transaction::new(self.tx_id(), Class::Relief);
             // After a full page there may be room for more at once.
             let pause = if admitted < PASS_MAX {
                 GROUP_RETRY
             } else {
                 Duration::ZERO
             };
-            let score = Some(Score::saturating(now.plus(pause).as_millis()));
-            later.guards.push(Guard::Member(
-                FOLLOWUPS.to_owned(),
-                member.to_owned(),
-                Some(stands_at),
-            ));
-            later.moves.push(Move {
-                set: FOLLOWUPS.to_owned(),
-                member: member.to_owned(),
-                score,
-            });
-            self.commit_one(later, Durability::Process).await?;
+            self.put_off(member, stands_at, now.plus(pause)).await?;
         }
         Ok(admitted)
+    }
+
+    /// Moves a follow-up on, unless somebody has moved it since it was read.
+    async fn put_off(&self, member: &str, stands_at: Score, until: Timestamp) -> Result<(), LedgerError> {
+        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+        tx.guards.push(Guard::Member(
+            FOLLOWUPS.to_owned(),
+            member.to_owned(),
+            Some(stands_at),
+        ));
+        tx.moves.push(Move {
+            set: FOLLOWUPS.to_owned(),
+            member: member.to_owned(),
+            score: Some(Score::saturating(until.as_millis())),
+        });
+        self.commit_one(tx, Durability::Process).await.map(drop)
     }
 
     /// Forgets idempotency keys that are older than [`IDEMPOTENCY_KEPT`]. Returns how many.
