@@ -144,7 +144,7 @@ mod tests {
             pid: ID,
             start_time: 50,
             boot_id: "b".to_owned(),
-            workdir: "/work/j/1".into(),
+            workdir: "/jobs/j.1".into(),
         }
     }
 

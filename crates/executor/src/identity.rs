@@ -136,10 +136,10 @@ mod tests {
             pid: 4711,
             start_time: 123_456,
             boot_id: "5f0c".to_owned(),
-            workdir: "/work/job/1".into(),
+            workdir: "/jobs/job.1".into(),
         });
         let stored =
-            r#"{"process":{"pid":4711,"start_time":123456,"boot_id":"5f0c","workdir":"/work/job/1"}}"#;
+            r#"{"process":{"pid":4711,"start_time":123456,"boot_id":"5f0c","workdir":"/jobs/job.1"}}"#;
         assert_eq!(serde_json::to_string(&identity).unwrap(), stored);
         assert_eq!(serde_json::from_str::<Identity>(stored).unwrap(), identity);
     }

@@ -186,9 +186,16 @@ impl<A: Actor> ractor::Actor for Host<A> {
             // slot that no other thread takes from. If this actor blocked now, nobody could supervise it.
             yield_now().await;
         }
-        if let Some(msg) = inner.ctx.accept(self.port.stats.open(envelope)).map_err(crash)? {
-            let Inner { state, ctx, .. } = &mut *inner;
-            self.actor.handle(ctx, msg, state).await.map_err(crash)?;
+        let Inner { state, ctx, .. } = &mut *inner;
+        let handled = match ctx.accept(self.port.stats.open(envelope)) {
+            Ok(Some(msg)) => self.actor.handle(ctx, msg, state).await,
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = handled {
+            // No task of this life may still be at work when the next one starts.
+            ctx.end_tasks().await;
+            return Err(crash(failure));
         }
         self.put(inner);
         Ok(())
