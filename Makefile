@@ -32,6 +32,7 @@ test: setup ## every test: documentation, units, suites
 
 .PHONY: demo
 demo: ## build a C program and run a parameter study on one machine, start to end
+	@sh .ci/setup build
 	$(CARGO) build --release --locked --bin hiveforge --bin demo
 	$(CARGO) run --release --locked --quiet --bin demo
 
