@@ -38,8 +38,8 @@ demo: ## build a C program and run a parameter study on one machine, start to en
 
 .PHONY: bench
 bench: ## measure throughput, latency and the cost of a job
-	$(CARGO) build --release --locked -p hiveforge-cli --bin hiveforge
-	$(CARGO) run --release --locked -p hiveforge-tests-bench
+	$(CARGO) build --release --locked --bin hiveforge --bin hiveforge-tests-bench
+	$(CARGO) run --release --locked --quiet --bin hiveforge-tests-bench
 
 .PHONY: mutants
 mutants: ## change the rules and the restart policy on purpose; the tests must notice
