@@ -216,10 +216,11 @@ impl Pool {
 
     fn next(&self) -> Option<Request> {
         let mut queue = self.lock();
-        queue
-            .abandoned
-            .retain(|&pid| matches!(spawn::reap(pid), Ok(None)));
         loop {
+            // Before a request is taken, and not only before waiting for one: the next spawn finds it done.
+            queue
+                .abandoned
+                .retain(|&pid| matches!(spawn::reap(pid), Ok(None)));
             match queue.requests.pop_front() {
                 Some(request) => return Some(request),
                 None if queue.closed => return None,

@@ -156,13 +156,10 @@ fn hints(job: &Job, has_followups: bool) -> Vec<String> {
         State::Queued {
             waits: Waits::Nothing,
         } => hints.push(job.lane.set()),
-        State::Queued {
-            waits: Waits::Until(_),
-        } => hints.push(domain::job::TIMERS.to_owned()),
         // Its agent learns of the cancel by renewing, and this makes it renew now.
         State::Running(running) if running.cancel.is_some() => hints.push(leases_set(&running.agent.id)),
         State::Queued {
-            waits: Waits::ForGroup,
+            waits: Waits::Until(_) | Waits::ForGroup,
         }
         | State::Running(_)
         | State::Succeeded { .. }

@@ -22,7 +22,7 @@ pub(crate) const ADMIN: &str = "token-of-a-person";
 /// What an agent shows.
 pub(crate) const JOIN: &str = "token-of-an-agent";
 /// How long anything may take that should happen at once. Generous, for a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
