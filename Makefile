@@ -20,6 +20,7 @@ setup: ## install what is missing to build and test; says what it does
 check: ## formatting, lints and the rules of the source tree
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package hiveforge-cli --locked -- -D warnings
 	$(CARGO) test --workspace --test tidy --locked --quiet
 
 # The suites start the shipped binaries, so those are built first. The doc tests come before the long suite: its
@@ -37,9 +38,10 @@ demo: ## build a C program and run a parameter study on one machine, start to en
 	$(CARGO) run --release --locked --quiet --bin demo
 
 .PHONY: bench
-bench: ## measure throughput, latency and the cost of a job
+bench: ## measure throughput, latency, the cost of a job and of supervision
 	$(CARGO) build --release --locked --bin hiveforge --bin hiveforge-tests-bench
 	$(CARGO) run --release --locked --quiet --bin hiveforge-tests-bench
+	$(CARGO) bench --locked --quiet -p hiveforge-supervisors-core --bench supervision
 
 .PHONY: mutants
 mutants: ## change the rules and the restart policy on purpose; the tests must notice

@@ -16,9 +16,9 @@ use executor::artifacts::{Artifact as Found, ArtifactLimits, Artifacts, Patterns
 use protocol::client::{ClientError, Options, Upload};
 use protocol::jobs::Artifact;
 use protocol::limits::{ARTIFACTS_MAX, BLOB_BYTES_MAX};
-use tokio::task::spawn_blocking;
 
 use crate::Station;
+use crate::blocking::blocking;
 use crate::fingerprint::digest_of;
 use crate::refusal::lasting;
 use crate::run::Run;
@@ -75,7 +75,7 @@ pub(crate) async fn collect(
     };
     let found = {
         let run = Arc::clone(run);
-        joined(spawn_blocking(move || find(&run)).await)
+        blocking(move || find(&run)).await
     };
     let found = match found {
         Ok(found) => Arc::new(found),
@@ -109,7 +109,9 @@ pub(crate) async fn upload_again(
     manifest: &[Artifact],
 ) -> Result<(), NotCollected> {
     let again = Arc::clone(run);
-    let found = joined(spawn_blocking(move || find(&again)).await).map_err(NotCollected::Failed)?;
+    let found = blocking(move || find(&again))
+        .await
+        .map_err(NotCollected::Failed)?;
     let found = Arc::new(found);
     for file in &found.files {
         let artifact = upload(station, &found, file).await?;
@@ -166,8 +168,7 @@ async fn upload(station: &Station, found: &Arc<Artifacts>, file: &Found) -> Resu
         .open(file)
         .map_err(|refusal| refused(format!("cannot {refusal}")))?;
     let size = file.size;
-    let (digest, small, opened) =
-        joined(spawn_blocking(move || digest(opened, size)).await).map_err(unreadable)?;
+    let (digest, small, opened) = blocking(move || digest(opened, size)).await.map_err(unreadable)?;
     let artifact = Artifact {
         path: path.clone(),
         size,
@@ -215,7 +216,7 @@ async fn put_large(
     options: Options,
 ) -> Result<(), ClientError> {
     let (chunks, body) = Upload::chunks(size);
-    let reading = spawn_blocking(move || {
+    let reading = blocking(move || {
         io::Seek::rewind(&mut &file)?;
         let mut left = size;
         while left > 0 {
@@ -230,16 +231,8 @@ async fn put_large(
         io::Result::Ok(())
     });
     let (answer, read) = tokio::join!(station.client.put(url, body, options), reading);
-    if let Err(error) = joined(read) {
+    if let Err(error) = read {
         tracing::warn!(%error, "cannot read an artifact to its end");
     }
     answer
-}
-
-/// The result of work on a blocking thread, whose panic is passed on.
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

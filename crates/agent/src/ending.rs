@@ -13,18 +13,23 @@ use crate::lifeline::renew_all;
 use crate::table::Stop;
 
 /// How long the last question may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Waits until the process may end. `last_words` is how long reports may take once everything was killed. Both limits
-/// count from the latest call, so it may be cancelled and called again.
+/// count from the latest call, so it may be cancelled and called again. Told to end now, it takes `last_words` at most;
+/// told to drain, [`FAREWELL`] and `last_words` from when nothing is held.
 pub async fn ended(station: &Station, last_words: Duration) {
     tokio::select! {
-        () = nothing_left(station) => {}
+        () = all_told(station, last_words) => {}
         () = patience(station, last_words) => {
-            tracing::warn!(held = station.table.len(), "ending with leases that nobody could be told of");
-            return;
+            let held = station.table.len();
+            tracing::warn!(held, "ending before the coordinator could be told of everything");
         }
     }
+}
+
+async fn all_told(station: &Station, last_words: Duration) {
+    nothing_left(station).await;
     let told_to = *station.table.bells.stop.borrow() != Stop::No;
     if told_to && matches!(timeout(FAREWELL, renew_all(station, &[])).await, Ok(Ok(()))) {
         // Too late means that the reaper takes the lease back.

@@ -11,15 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use domain::Cause;
+use domain::{Cause, Timestamp};
 use executor::workdir::TEMPORARY_DIR;
 use executor::{Execution as Command, Fault, LaunchError, Ready, Stream};
 use futures_util::FutureExt as _;
 use protocol::client::ClientError;
 use protocol::frame;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::blocking::blocking;
 use crate::clock::{jitter, wall};
 use crate::run::Run;
 use crate::table::{Duty, Outcome, QUIET_BYTES, Seat, Start};
@@ -114,7 +116,7 @@ async fn serve(station: Arc<Station>, slot: usize) -> Msg {
                 Ok(())
             }
             Duty::Watch(run, command, until) => {
-                watch(&station, slot, &run, &*command, until).await;
+                watch(&station, slot, &run, &command, until).await;
                 Ok(())
             }
             Duty::Collect(run, outcome) => collect(&station, slot, &run, outcome).await,
@@ -133,7 +135,7 @@ async fn idle(station: &Station) {
 }
 
 /// Prepares a run and makes its start, which then belongs to the table.
-async fn prepare_and_start(station: &Station, run: &Run) -> Result<(), ClientError> {
+async fn prepare_and_start(station: &Arc<Station>, run: &Arc<Run>) -> Result<(), ClientError> {
     if let Err(error) = station.footprints.mark(run, None) {
         station.table.not_started(run, cause_of("record the run", &error));
         return Ok(());
@@ -158,9 +160,16 @@ async fn prepare_and_start(station: &Station, run: &Run) -> Result<(), ClientErr
 }
 
 async fn wait_for_start(station: &Station, run: &Run, start: Start) {
-    match start.await {
+    let started = tokio::select! {
+        biased;
+        started = start => started,
+        // An executor that does not answer keeps nobody from ending the run.
+        () = run.wake.notified() => return,
+    };
+    match started {
         Ok(command) => {
             let started_at = Instant::now();
+            fail::fail_point!(crate::fail_points::STARTED);
             // Until the table has the command, nobody but this actor forgets the run: no footprint follows its wiping.
             if station.table.holds(&run.held)
                 && let Err(error) = station.footprints.mark(run, Some(command.identity()))
@@ -188,16 +197,26 @@ fn cause_of_launch(error: &LaunchError) -> Cause {
 }
 
 /// Watches a command until it has output, ends, is wanted to end, or is to be looked at again.
-async fn watch(station: &Station, slot: usize, run: &Run, command: &dyn Command, until: Option<Instant>) {
-    let ready = tokio::select! {
-        biased;
-        () = run.wake.notified() => return,
-        () = until_then(until) => return,
-        ready = command.ready() => ready,
+async fn watch(
+    station: &Station,
+    slot: usize,
+    run: &Arc<Run>,
+    command: &Arc<dyn Command>,
+    until: Option<Instant>,
+) {
+    let watching = async {
+        // A drain that was begun before may still wait for the disk.
+        let draining = Arc::clone(&run.draining).lock_owned().await;
+        match (command.ready().await, command.end()) {
+            (Ready::Ended, Some(end)) => station.table.over(run, end, Instant::now()),
+            (Ready::Ended | Ready::Output, _) => drain(station, slot, run, command, draining).await,
+        }
     };
-    match (ready, command.end()) {
-        (Ready::Ended, Some(end)) => station.table.over(run, end, Instant::now()),
-        (Ready::Ended | Ready::Output, _) => drain(station, slot, run, command),
+    tokio::select! {
+        biased;
+        () = run.wake.notified() => {}
+        () = until_then(until) => {}
+        () = watching => {}
     }
 }
 
@@ -208,14 +227,41 @@ async fn until_then(until: Option<Instant>) {
     }
 }
 
-fn drain(station: &Station, slot: usize, run: &Run, command: &dyn Command) {
-    let mut sink = |stream, piece: &[u8]| run.spool.append(frame_stream(stream), wall(), piece);
-    if let Err(error) = command.drain(&mut sink, DRAIN_STEP_BYTES) {
+async fn drain(
+    station: &Station,
+    slot: usize,
+    run: &Arc<Run>,
+    command: &Arc<dyn Command>,
+    draining: OwnedMutexGuard<()>,
+) {
+    let drained = match drain_step(&**command, |stream, at, piece| {
+        run.spool.try_append(stream, at, piece)
+    }) {
+        // The piece that the log could not take without the disk comes again.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let (run, command) = (Arc::clone(run), Arc::clone(command));
+            blocking(move || {
+                let _draining = draining;
+                drain_step(&*command, |stream, at, piece| run.spool.append(stream, at, piece))
+            })
+            .await
+        }
+        drained => drained,
+    };
+    if let Err(error) = drained {
         report_full_disk(station, run, &error);
     }
     if run.spool.backlog() > QUIET_BYTES {
         station.table.bells.ship[slot].notify_one();
     }
+}
+
+fn drain_step(
+    command: &dyn Command,
+    append: impl Fn(frame::Stream, Timestamp, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut sink = |stream, piece: &[u8]| append(frame_stream(stream), wall(), piece);
+    command.drain(&mut sink, DRAIN_STEP_BYTES).map(drop)
 }
 
 fn report_full_disk(station: &Station, run: &Run, error: &io::Error) {
@@ -238,8 +284,11 @@ async fn collect(
     run: &Arc<Run>,
     outcome: Outcome,
 ) -> Result<(), ClientError> {
-    run.spool.close(wall());
     let collecting = async {
+        if run.spool.try_close(wall()).is_err() {
+            let run = Arc::clone(run);
+            blocking(move || run.spool.close(wall())).await;
+        }
         let (end, manifest) = match run.spec.artifacts.is_empty() {
             true => (outcome.end.clone(), Vec::new()),
             // On the heap, for most runs do without and should not carry it.
@@ -258,6 +307,9 @@ async fn collect(
         collected = collecting => collected?,
         () = run.wake.notified() => return Ok(()),
     };
+    fail::fail_point!(crate::fail_points::UPLOADED, |_| {
+        Err(ClientError::BadReply("a fail point".to_owned()))
+    });
     // Artifacts may be asked for once more, so their directory stays until the report is taken.
     let files_left = !manifest.is_empty() || !remove_empty_workdir(run);
     station
@@ -272,8 +324,8 @@ fn remove_empty_workdir(run: &Run) -> bool {
     let Some(workdir) = run.workdir.get() else {
         return true;
     };
-    let temporary = fs::remove_dir(workdir.join(TEMPORARY_DIR));
-    temporary.and_then(|()| fs::remove_dir(workdir)).is_ok()
+    let remove = || fs::remove_dir(workdir.join(TEMPORARY_DIR)).and_then(|()| fs::remove_dir(workdir));
+    matches!(run.site.try_run(run.site.errand(), remove), Some(Ok(())))
 }
 
 #[cfg(test)]

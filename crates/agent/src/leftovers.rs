@@ -19,10 +19,10 @@ use protocol::leases::{
 use protocol::limits::LEASES_PER_REQUEST_MAX;
 use serde::de::IgnoredAny;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle, Restart};
-use tokio::task::spawn_blocking;
 
 use crate::Station;
 use crate::backoff::backoff;
+use crate::blocking::blocking;
 use crate::clock::jitter;
 use crate::footprint::Footprint;
 use crate::refusal::is_passing;
@@ -103,7 +103,8 @@ impl Actor for Leftovers {
 /// Everything from the beginning: what was done before is found done. A run is reported when it is certainly over, then
 /// what was never started is given back, and files, which may be many, are removed last.
 async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
-    let earlier = station.footprints.of_earlier_processes()?;
+    let reading = Arc::clone(station);
+    let earlier = blocking(move || reading.footprints.of_earlier_processes()).await?;
     let (mut over, mut alive) = (Vec::new(), None);
     for run in earlier.runs {
         match end(station, &run).await {
@@ -121,12 +122,13 @@ async fn clear(station: &Arc<Station>) -> Result<(), ClearError> {
     for agent in earlier.agents {
         give_back_unstarted(station, agent).await?;
     }
-    for file in &earlier.files {
-        remove_file(file)?;
-    }
-    let removing = Arc::clone(station);
-    let removed = spawn_blocking(move || remove_files(&removing)).await;
-    Ok(removed.map_err(io::Error::from)??)
+    let (removing, files) = (Arc::clone(station), earlier.files);
+    blocking(move || {
+        files.iter().try_for_each(|file| remove_file(file))?;
+        remove_files(&removing)
+    })
+    .await?;
+    Ok(())
 }
 
 /// Ends what is left of a run.

@@ -9,6 +9,7 @@
 pub mod config;
 pub mod ending;
 pub mod execution;
+pub mod fail_points;
 pub mod fingerprint;
 pub mod leftovers;
 pub mod lifeline;
@@ -24,11 +25,13 @@ pub mod table;
 
 mod artifacts;
 mod backoff;
+mod blocking;
 mod claim;
 mod clock;
 mod fence;
 mod footprint;
 mod refusal;
+mod site;
 mod spool;
 mod workplace;
 

@@ -23,8 +23,6 @@ use crate::clock::{BootTime, jitter};
 const LOOK: Duration = Duration::from_millis(500);
 /// The longest that a renewal may take; another coordinator is asked afterwards.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest pause after a failure. A lease dies of longer ones.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Messages that may wait; nobody sends any.
 const MAILBOX: usize = 8;
 
@@ -124,7 +122,7 @@ impl Lifeline {
             tracing::warn!(%error, "cannot renew the leases: trying again");
         }
         state.failures = state.failures.saturating_add(1);
-        ctx.tick_after(backoff(state.failures, jitter()).min(PAUSE_MAX), Msg::Tick);
+        ctx.tick_after(backoff(state.failures, jitter()), Msg::Tick);
     }
 }
 

@@ -149,12 +149,20 @@ impl Marshal {
 }
 
 /// Removes what runs left on disk. It may be done twice at the same time, when an actor dies in between.
-fn clear_away(station: &Station, trash: &[(Arc<Run>, bool)]) {
+pub(crate) fn clear_away(station: &Station, trash: &[(Arc<Run>, bool)]) {
     for (run, made_files) in trash {
         let (job, attempt) = (run.held.job.to_string(), run.held.attempt);
-        if *made_files && let Err(error) = station.work.remove(&job, attempt) {
-            // The next process tries it again.
-            tracing::warn!(job.id = %job, attempt, %error, "cannot remove a work directory");
+        if *made_files {
+            let remove = || station.work.remove(&job, attempt);
+            match run.site.run(run.site.errand(), remove) {
+                Some(Ok(())) => {}
+                // The next process tries it again.
+                Some(Err(error)) => {
+                    tracing::warn!(job.id = %job, attempt, %error, "cannot remove a work directory");
+                }
+                // Somebody else has begun to.
+                None => continue,
+            }
         }
         run.spool.discard();
         station.footprints.wipe(run);

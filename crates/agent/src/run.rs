@@ -4,13 +4,14 @@
 //! is in the table (`table::Phase`), so that it can be read together with the slots.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{self, Arc, OnceLock};
 use std::time::Duration;
 
 use domain::{JobSpec, Lane};
 use protocol::leases::{Held, Lease, Proof};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
+use crate::site::Site;
 use crate::spool::Spool;
 
 /// A held lease.
@@ -28,14 +29,19 @@ pub struct Run {
     pub spec: JobSpec,
     /// The work directory, once it was made.
     pub(crate) workdir: OnceLock<PathBuf>,
+    /// Who may make or remove that directory.
+    pub(crate) site: Site,
     /// What it wrote.
     pub spool: Spool,
+    /// Held by whoever drains its output, also by one that comes late: a drain may last as long as a disk stands still,
+    /// and the command cannot even be looked at meanwhile without blocking a thread.
+    pub(crate) draining: Arc<Mutex<()>>,
     /// Rung when somebody wants something of the run: that it ends, or that its deadline is looked at again.
     pub(crate) wake: Notify,
     /// Rung when the coordinator has more of the log.
     pub(crate) shipped: Notify,
     /// The file that tells a later process of this run, while there is one. Looked at by whoever writes it.
-    pub(crate) footprint: Mutex<Option<usize>>,
+    pub(crate) footprint: sync::Mutex<Option<usize>>,
 }
 
 /// Where the parts of an agent's data directory are.
@@ -75,6 +81,7 @@ impl Run {
         let spool = Spool::new(places.spool.join(format!("{job}.{attempt}")), spec.log_limit());
         Self {
             workdir: OnceLock::new(),
+            site: Site::default(),
             held: Held {
                 job: job.clone(),
                 attempt,
@@ -84,9 +91,10 @@ impl Run {
             ttl: Duration::from_millis(ttl_ms),
             spec,
             spool,
+            draining: Arc::default(),
             wake: Notify::new(),
             shipped: Notify::new(),
-            footprint: Mutex::new(None),
+            footprint: sync::Mutex::new(None),
         }
     }
 }

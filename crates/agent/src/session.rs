@@ -44,6 +44,8 @@ pub struct State {
     asking: bool,
     /// It has enrolled, so further requests may be parked.
     known: bool,
+    /// A task waits to hear that the agent is forgotten. One is enough, however often it enrols.
+    watching: bool,
     failures: u32,
 }
 
@@ -66,7 +68,11 @@ impl Actor for Session {
 
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
-            Msg::Refresh | Msg::Forgotten => self.enrol(ctx, state),
+            Msg::Refresh => self.enrol(ctx, state),
+            Msg::Forgotten => {
+                state.watching = false;
+                self.enrol(ctx, state)
+            }
             Msg::Answered(answer, after) => self.on_answer(ctx, state, answer, after),
         }
     }
@@ -87,6 +93,19 @@ impl Session {
             let asked_at = Instant::now();
             let answer = station.client.post("/v1/agents", &station.info, options).await;
             Msg::Answered(answer, asked_at.elapsed())
+        })?;
+        Ok(())
+    }
+
+    fn watch(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
+        if std::mem::replace(&mut state.watching, true) {
+            return Ok(());
+        }
+        let mut connection = self.station.connection.subscribe();
+        ctx.task(async move {
+            // An error would say that the station is gone, and with it this actor.
+            connection.wait_for(|connection| !connection.enrolled).await.ok();
+            Msg::Forgotten
         })?;
         Ok(())
     }
@@ -120,12 +139,7 @@ impl Session {
                     self.station.table.bells.renew.notify_one();
                 }
                 ctx.tick_after(pause, Msg::Refresh);
-                let mut connection = self.station.connection.subscribe();
-                ctx.task(async move {
-                    // An error would say that the station is gone, and with it this actor.
-                    connection.wait_for(|connection| !connection.enrolled).await.ok();
-                    Msg::Forgotten
-                })?;
+                self.watch(ctx, state)?;
             }
             Err(error) => {
                 if state.failures == 0 {

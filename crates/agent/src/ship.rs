@@ -4,12 +4,15 @@
 //! the next step goes on from there. So a lost answer costs one chunk, and nothing is ever doubled.
 
 use std::io;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::client::{ClientError, Options};
 use protocol::leases::{LEASE_HEADER, LogReceived};
 use protocol::limits::LOG_CHUNK_BYTES_MAX;
 
 use crate::Station;
+use crate::blocking::blocking;
 use crate::run::Run;
 
 /// Why a chunk did not arrive.
@@ -24,8 +27,8 @@ pub enum ShipError {
 }
 
 /// Sends the next chunk. Returns whether there is more. A lease that turns out to be lost is noted in the table.
-pub(crate) async fn ship_chunk(station: &Station, run: &Run) -> Result<bool, ShipError> {
-    let Some((offset, chunk)) = run.spool.next_chunk(LOG_CHUNK_BYTES_MAX)? else {
+pub(crate) async fn ship_chunk(station: &Station, run: &Arc<Run>) -> Result<bool, ShipError> {
+    let Some((offset, chunk)) = next_chunk(run).await? else {
         return Ok(false);
     };
     let path = format!("/v1/leases/log?job={}&offset={offset}", run.held.job);
@@ -53,4 +56,14 @@ pub(crate) async fn ship_chunk(station: &Station, run: &Run) -> Result<bool, Shi
         }
     }
     Ok(run.spool.backlog() > 0)
+}
+
+async fn next_chunk(run: &Arc<Run>) -> io::Result<Option<(u64, Bytes)>> {
+    match run.spool.try_next_chunk(LOG_CHUNK_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let run = Arc::clone(run);
+            blocking(move || run.spool.next_chunk(LOG_CHUNK_BYTES_MAX)).await
+        }
+        chunk => chunk,
+    }
 }

@@ -4,9 +4,10 @@
 //! coordinator by digest and written beneath the work directory only; the bytes are checked against the digest before
 //! the command can see them.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::spec::Input;
@@ -14,11 +15,21 @@ use domain::{Cause, Digest};
 use executor::inputs::Inputs;
 use executor::{Launch, Limits, RelativePath, environment};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use protocol::client::{ClientError, Options};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::Station;
+use crate::blocking::blocking;
+use crate::refusal::lasting;
 use crate::run::Run;
+
+/// How long a coordinator may fall silent in the middle of an input.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Pieces of an input that may wait to be written.
+const PIECES_MAX: usize = 4;
 
 /// Why a run could not be prepared.
 #[derive(Debug)]
@@ -30,13 +41,14 @@ pub(crate) enum NotPrepared {
 }
 
 /// Makes the work directory and the inputs, and returns how the command is to be started.
-pub(crate) async fn prepare(station: &Station, run: &Run) -> Result<Launch, NotPrepared> {
-    let workdir =
-        make_workdir(station, run).map_err(|error| machine_failed("make the work directory", &error))?;
+pub(crate) async fn prepare(station: &Arc<Station>, run: &Arc<Run>) -> Result<Launch, NotPrepared> {
+    let made = make_workdir(station, run).await;
+    let workdir = made.map_err(|error| machine_failed("make the work directory", &error))?;
     let workdir = run.workdir.get_or_init(|| workdir);
     if !run.spec.inputs.is_empty() {
-        let inputs =
-            Inputs::open(workdir).map_err(|error| machine_failed("open the work directory", &error))?;
+        let opened = Inputs::open(workdir);
+        let inputs = opened.map_err(|error| machine_failed("open the work directory", &error))?;
+        let inputs = Arc::new(inputs);
         for (path, input) in &run.spec.inputs {
             // On the heap, for most runs do without and should not carry it.
             Box::pin(fetch(station, &inputs, path, input)).await?;
@@ -45,15 +57,25 @@ pub(crate) async fn prepare(station: &Station, run: &Run) -> Result<Launch, NotP
     Ok(launch(station, run, workdir))
 }
 
-/// Makes the directory empty. One that is there is of an earlier try of this same attempt.
-fn make_workdir(station: &Station, run: &Run) -> io::Result<PathBuf> {
+/// Makes the directory empty. One that is there is of an earlier try of this same attempt, and may hold much.
+async fn make_workdir(station: &Arc<Station>, run: &Arc<Run>) -> io::Result<PathBuf> {
     let (job, attempt) = (run.held.job.to_string(), run.held.attempt);
-    match station.work.create(&job, attempt) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            station.work.remove(&job, attempt)?;
-            station.work.create(&job, attempt)
+    let errand = run.site.errand();
+    match run.site.try_run(errand, || station.work.create(&job, attempt)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Some(Ok(made)) => Ok(made),
+        // There is one, or a predecessor is still at it.
+        Some(Err(_)) | None => {
+            let (station, run) = (Arc::clone(station), Arc::clone(run));
+            let made = blocking(move || {
+                run.site.run(errand, || {
+                    station.work.remove(&job, attempt)?;
+                    station.work.create(&job, attempt)
+                })
+            });
+            let overtaken = || Err(io::Error::other("the run is over, or somebody else prepares it"));
+            made.await.unwrap_or_else(overtaken)
         }
-        made => made,
     }
 }
 
@@ -85,54 +107,94 @@ fn launch(station: &Station, run: &Run, workdir: &Path) -> Launch {
     }
 }
 
-async fn fetch(station: &Station, inputs: &Inputs, path: &str, input: &Input) -> Result<(), NotPrepared> {
-    let refused = |why: String| NotPrepared::Failed(Cause::CannotStart { why });
+/// Brings one input to its place. What is there when it breaks off goes with the work directory, before the next try.
+async fn fetch(
+    station: &Station,
+    inputs: &Arc<Inputs>,
+    path: &str,
+    input: &Input,
+) -> Result<(), NotPrepared> {
     let place = RelativePath::parse(path).map_err(|error| refused(format!("cannot {error}: `{path}`")))?;
-    let url = format!("/v1/blobs/{}", input.digest);
-    let answer = station
-        .client
-        .stream(&url, "application/octet-stream", Options::default())
-        .await;
-    let mut body = match answer {
-        Ok(response) => response.into_body(),
-        Err(error) if error.is_transient() => return Err(NotPrepared::Unreachable(error)),
-        Err(ClientError::Problem(problem)) if problem.status == 404 => {
-            return Err(NotPrepared::Failed(Cause::InputMissing {
-                path: path.to_owned(),
-            }));
-        }
-        Err(error) => {
-            return Err(NotPrepared::Failed(Cause::AgentFault {
-                why: format!("cannot fetch `{path}`: {error}"),
-            }));
-        }
-    };
-    let mut file = inputs
-        .place(&place, input.executable)
-        .map_err(|error| refused(format!("cannot {error}")))?;
-    let mut hasher = Sha256::new();
-    while let Some(frame) = body.frame().await {
-        let broken = |why: String| {
-            let url = station.client.url().to_owned();
-            NotPrepared::Unreachable(ClientError::Unreachable { url, why })
-        };
-        let frame = frame.map_err(|error| broken(error.to_string()))?;
-        if let Ok(data) = frame.into_data() {
-            file =
-                write(file, &mut hasher, data).map_err(|error| machine_failed("write an input", &error))?;
-        }
-    }
-    if Digest::from_bytes(hasher.finalize().into()) != input.digest {
+    let body = ask_for(station, path, input).await?;
+    let (pieces, received) = mpsc::channel(PIECES_MAX);
+    let (inputs, executable) = (Arc::clone(inputs), input.executable);
+    let writing = blocking(move || write(&inputs, &place, executable, received));
+    let (read, written) = tokio::join!(read(station, body, pieces), writing);
+    // Whoever reads stops when nobody writes, so what the writer says comes first.
+    let digest = written?;
+    read?;
+    if digest != input.digest {
         let why = format!("`{path}` arrived with another digest than {}", input.digest);
         return Err(NotPrepared::Failed(Cause::AgentFault { why }));
     }
     Ok(())
 }
 
-fn write(mut file: File, hasher: &mut Sha256, data: Bytes) -> io::Result<File> {
-    hasher.update(&data);
-    file.write_all(&data)?;
-    Ok(file)
+async fn ask_for(station: &Station, path: &str, input: &Input) -> Result<Incoming, NotPrepared> {
+    let url = format!("/v1/blobs/{}", input.digest);
+    let answer = station
+        .client
+        .stream(&url, "application/octet-stream", Options::default())
+        .await;
+    match answer {
+        Ok(response) => Ok(response.into_body()),
+        Err(ClientError::Problem(problem)) if problem.status == 404 => {
+            Err(NotPrepared::Failed(Cause::InputMissing {
+                path: path.to_owned(),
+            }))
+        }
+        Err(error) => match lasting(&error) {
+            None => Err(NotPrepared::Unreachable(error)),
+            Some(problem) => {
+                let why = format!("cannot fetch `{path}`: {problem}");
+                Err(NotPrepared::Failed(Cause::AgentFault { why }))
+            }
+        },
+    }
+}
+
+/// Passes a body on, until it ends or nobody takes it any more.
+async fn read(station: &Station, mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> Result<(), NotPrepared> {
+    let url = || station.client.url().to_owned();
+    loop {
+        let frame = timeout(SILENCE_MAX, body.frame()).await.map_err(|_| {
+            let (url, limit) = (url(), SILENCE_MAX);
+            NotPrepared::Unreachable(ClientError::TimedOut { url, limit })
+        })?;
+        let Some(frame) = frame else { return Ok(()) };
+        let frame = frame.map_err(|error| {
+            let (url, why) = (url(), error.to_string());
+            NotPrepared::Unreachable(ClientError::Unreachable { url, why })
+        })?;
+        if let Ok(piece) = frame.into_data()
+            && pieces.send(piece).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes what comes, and returns its digest.
+fn write(
+    inputs: &Inputs,
+    place: &RelativePath,
+    executable: bool,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> Result<Digest, NotPrepared> {
+    let placed = inputs.place(place, executable);
+    let mut file = placed.map_err(|error| refused(format!("cannot {error}")))?;
+    let mut hasher = Sha256::new();
+    while let Some(piece) = pieces.blocking_recv() {
+        hasher.update(&piece);
+        file.write_all(&piece)
+            .map_err(|error| machine_failed("write an input", &error))?;
+    }
+    Ok(Digest::from_bytes(hasher.finalize().into()))
+}
+
+/// The run cannot be started as its spec says.
+fn refused(why: String) -> NotPrepared {
+    NotPrepared::Failed(Cause::CannotStart { why })
 }
 
 /// The cause of a run that the machine failed.

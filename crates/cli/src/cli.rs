@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::{agent, agents, blob, completions, coordinator, job, run, submit, up};
+#[cfg(feature = "faults")]
+use crate::command::chaos;
+use crate::command::{agent, agents, blob, completions, coordinator, job, observer, run, submit, up};
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -93,6 +95,11 @@ pub(crate) enum Command {
     Agents(agents::Agents),
     /// Store and fetch blobs by digest
     Blob(blob::Blob),
+    /// Watch the live actors of a coordinator, and of the agent beside it
+    Observer(observer::Observer),
+    /// Let something go wrong in a live process, for a drill
+    #[cfg(feature = "faults")]
+    Chaos(chaos::Chaos),
     /// Print a completion script
     Completions(completions::Completions),
     /// Print the exit codes and what they mean
@@ -110,8 +117,11 @@ impl Command {
             | Self::Job(_)
             | Self::Agents(_)
             | Self::Blob(_)
+            | Self::Observer(_)
             | Self::Completions(_)
             | Self::ExitCodes => false,
+            #[cfg(feature = "faults")]
+            Self::Chaos(_) => false,
         }
     }
 }
@@ -127,11 +137,36 @@ mod tests {
         let line = "=".repeat(path.len());
         all.push_str(&format!("{path}\n{line}\n{}\n", command.render_long_help()));
         for sub in command.get_subcommands_mut() {
-            if sub.get_name() != "help" {
+            if sub.get_name() != "help" && !sub.is_hide_set() {
                 let below = format!("{path} {}", sub.get_name());
                 helps(sub, &below, all);
             }
         }
+    }
+
+    /// The tree without what only builds for drills have.
+    fn of_every_build() -> clap::Command {
+        match cfg!(feature = "faults") {
+            true => Cli::command().mut_subcommand("chaos", |chaos| chaos.hide(true)),
+            false => Cli::command(),
+        }
+    }
+
+    #[test]
+    fn only_a_build_for_drills_has_chaos() {
+        let has_chaos = Cli::command().find_subcommand("chaos").is_some();
+        assert_eq!(has_chaos, cfg!(feature = "faults"));
+    }
+
+    #[cfg(feature = "faults")]
+    #[test]
+    fn chaos_has_its_help() {
+        let mut tree = Cli::command().term_width(100);
+        tree.build();
+        let chaos = tree.find_subcommand_mut("chaos").expect("the build has it");
+        let mut all = String::new();
+        helps(chaos, "hiveforge chaos", &mut all);
+        insta::assert_snapshot!(all);
     }
 
     #[test]
@@ -141,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_command_has_its_help() {
-        let mut tree = Cli::command().term_width(100);
+        let mut tree = of_every_build().term_width(100);
         tree.build();
         let mut all = String::new();
         helps(&mut tree, "hiveforge", &mut all);

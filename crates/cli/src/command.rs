@@ -5,10 +5,13 @@
 pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod blob;
+#[cfg(feature = "faults")]
+pub(crate) mod chaos;
 pub(crate) mod completions;
 pub(crate) mod coordinator;
 pub(crate) mod job;
 pub(crate) mod lease_ttl;
+pub(crate) mod observer;
 pub(crate) mod pair;
 pub(crate) mod run;
 pub(crate) mod submit;
@@ -71,6 +74,9 @@ pub(crate) async fn dispatch(command: Command, ctx: &Context) -> Result<u8, Fail
         Command::Job(job) => job.run(ctx).await,
         Command::Agents(agents) => agents.run(ctx).await,
         Command::Blob(blob) => blob.run(ctx).await,
+        Command::Observer(observer) => observer.run(ctx).await,
+        #[cfg(feature = "faults")]
+        Command::Chaos(chaos) => chaos.run(ctx).await,
         Command::Completions(completions) => completions.run(),
         Command::ExitCodes => output::print(&format!("{}\n", exit::help())),
     }
@@ -82,8 +88,7 @@ pub(crate) async fn dispatch(command: Command, ctx: &Context) -> Result<u8, Fail
 /// # Errors
 /// `HIVEFORGE_LOG` cannot be read.
 pub(crate) fn log_to_stderr(environment: &Environment) -> Result<(), Failure> {
-    let filter = environment.log.as_deref().unwrap_or(LOG_FILTER_DEFAULT);
-    let filter = EnvFilter::try_new(filter).map_err(|error| Failure::BadLogFilter(error.to_string()))?;
+    let filter = log_filter(environment.log.as_deref().unwrap_or(LOG_FILTER_DEFAULT))?;
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -91,4 +96,28 @@ pub(crate) fn log_to_stderr(environment: &Environment) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .init();
     Ok(())
+}
+
+/// The filter that the user wishes for. The runtime of the actors would put its own name for the actor before each line
+/// that an actor writes, so it is silent unless the wish names it: of two directives for one target the later one counts.
+fn log_filter(wish: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(format!("ractor=off,{wish}")).map_err(|error| Failure::BadLogFilter(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_of_the_actors_is_silent_unless_it_is_asked_for() {
+        let filter = |wish| {
+            let text = log_filter(wish).unwrap().to_string();
+            let mut directives: Vec<String> = text.split(',').map(str::to_owned).collect();
+            directives.sort();
+            directives
+        };
+        assert_eq!(filter("info"), ["info", "ractor=off"]);
+        assert_eq!(filter("info,ractor=debug"), ["info", "ractor=debug"]);
+        assert!(log_filter("info,=").is_err());
+    }
 }

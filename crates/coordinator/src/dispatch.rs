@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::plan::{LaneDemand, Seeker, plan_claim};
-use domain::{AgentRef, JobEvent, Lane};
-use ledger::{Claimant, Granted, LedgerError};
+use domain::{AgentRef, Lane};
+use futures_util::FutureExt as _;
+use ledger::{Claimant, Claims, Granted, LedgerError, Unwanted};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::coordinator::Coordinator;
+use crate::undelivered;
 
 /// Time between two looks when no hint comes: how late a lost hint can make a job.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +34,10 @@ pub(crate) enum Msg {
     AgentsChanged,
     /// A second has passed, or somebody's time is over.
     Tick,
+    /// Leases whose agent has gone away were returned, as far as possible.
+    GivenBack,
+    /// Jobs that were taken for an agent that drains are there for others again, as far as possible.
+    PutBack,
 }
 
 /// A claim that waits to be served.
@@ -64,6 +70,8 @@ pub(crate) struct Dispatch {
 pub(crate) struct State {
     waiting: Vec<Waiting>,
     pass_is_due: bool,
+    /// Drain intents may have changed since those of the claims were read.
+    intents_are_old: bool,
 }
 
 struct Waiting {
@@ -86,6 +94,7 @@ impl Actor for Dispatch {
     async fn start(&self, ctx: &Ctx<Msg>) -> Result<State, Failure> {
         self.await_work(ctx)?;
         self.await_agents(ctx)?;
+        self.coordinator.metrics.claims_parked(0);
         ctx.tell_self(Msg::Tick);
         Ok(State::default())
     }
@@ -93,7 +102,8 @@ impl Actor for Dispatch {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
             Msg::Claim(claim) => {
-                self.on_claim(*claim, state).await;
+                on_claim(*claim, state);
+                self.coordinator.metrics.claims_parked(state.waiting.len());
                 due(ctx, state);
             }
             Msg::Work => {
@@ -102,10 +112,12 @@ impl Actor for Dispatch {
             }
             Msg::AgentsChanged => {
                 self.await_agents(ctx)?;
-                self.on_agents_changed(state).await;
+                state.intents_are_old = true;
+                due(ctx, state);
             }
             Msg::Pass => self.on_pass(ctx, state).await,
-            Msg::Tick => due(ctx, state),
+            Msg::Tick | Msg::PutBack => due(ctx, state),
+            Msg::GivenBack => {}
         }
         Ok(())
     }
@@ -117,6 +129,15 @@ fn due(ctx: &Ctx<Msg>, state: &mut State) {
         state.pass_is_due = true;
         ctx.tell_self(Msg::Pass);
     }
+}
+
+fn on_claim(claim: Claim, state: &mut State) {
+    // The change itself may have been handled before this claim came, so nobody would look again.
+    state.intents_are_old |= claim.changes.has_changed().unwrap_or(true);
+    state.waiting.push(Waiting {
+        claim,
+        leases: Vec::new(),
+    });
 }
 
 /// How a pass ended.
@@ -149,17 +170,6 @@ fn demands(seekers: &[&Seeker], lanes: &[Lane]) -> Vec<(usize, LaneDemand)> {
 }
 
 impl Dispatch {
-    async fn on_claim(&self, mut claim: Claim, state: &mut State) {
-        // The change itself may have been handled before this claim came, so nobody would look again.
-        if claim.changes.has_changed().unwrap_or(true) {
-            self.read_drain_intent(&mut claim).await;
-        }
-        state.waiting.push(Waiting {
-            claim,
-            leases: Vec::new(),
-        });
-    }
-
     fn await_work(&self, ctx: &Ctx<Msg>) -> Result<(), Failure> {
         let mut lanes = self.coordinator.signals.lanes();
         ctx.task(async move {
@@ -182,15 +192,16 @@ impl Dispatch {
     async fn on_pass(&self, ctx: &Ctx<Msg>, state: &mut State) {
         state.pass_is_due = false;
         state.waiting.retain(|waiting| !waiting.claim.reply.is_closed());
+        self.coordinator.metrics.claims_parked(state.waiting.len());
         if !state.waiting.is_empty() {
-            match self.serve(&mut state.waiting).await {
+            match self.coordinator.in_time(self.serve(ctx, state)).await {
                 Ok(Served::All) => {}
                 Ok(Served::ForNow) => due(ctx, state),
                 Err(error) => {
                     tracing::warn!(%error, "waiting agents could not be served; the next look tries again");
                 }
             }
-            self.answer(&mut state.waiting).await;
+            self.answer(ctx, &mut state.waiting);
         }
         let next = state.waiting.iter().map(|waiting| waiting.claim.deadline).min();
         let pause = next.map_or(LOOK_EVERY, |at| {
@@ -199,8 +210,14 @@ impl Dispatch {
         ctx.tick_after(pause, Msg::Tick);
     }
 
-    /// Takes and claims for everybody at once, until nothing fits any more.
-    async fn serve(&self, waiting: &mut [Waiting]) -> Result<Served, LedgerError> {
+    /// Takes and claims for everybody at once, until nothing fits any more. What was claimed when it breaks off stands
+    /// with those that wait.
+    async fn serve(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<Served, LedgerError> {
+        if state.intents_are_old {
+            self.read_drain_intents(&mut state.waiting).await?;
+            state.intents_are_old = false;
+        }
+        let waiting = &mut state.waiting;
         for _ in 0..ROUNDS_MAX {
             let lanes = self.coordinator.ledger.lanes().await?;
             let seekers: Vec<&Seeker> = waiting.iter().map(|one| &one.claim.seeker).collect();
@@ -215,18 +232,7 @@ impl Dispatch {
                     Some((index, Claimant { agent, demand }))
                 })
                 .unzip();
-            let granted = self
-                .coordinator
-                .ledger
-                .claim(&claimants, self.coordinator.config.lease_ttl)
-                .await?;
-            let mut progress = false;
-            for (index, leases) in who.into_iter().zip(granted) {
-                if let Some(one) = waiting.get_mut(index) {
-                    progress |= !leases.is_empty();
-                    one.take(leases);
-                }
-            }
+            let progress = self.claim(ctx, waiting, &who, &claimants).await?;
             if !progress || waiting.iter().all(Waiting::has_all) {
                 return Ok(Served::All);
             }
@@ -234,8 +240,51 @@ impl Dispatch {
         Ok(Served::ForNow)
     }
 
+    /// Claims, a take at a time, each of whose leases are with those that wait before the next. Says whether anybody got
+    /// any.
+    async fn claim(
+        &self,
+        ctx: &Ctx<Msg>,
+        waiting: &mut [Waiting],
+        who: &[usize],
+        claimants: &[Claimant],
+    ) -> Result<bool, LedgerError> {
+        let (mut who, mut claimants, mut progress) = (who.iter(), claimants, false);
+        while !claimants.is_empty() {
+            let ttl = self.coordinator.config.lease_ttl;
+            let Claims { claimed, unwanted } = self.coordinator.ledger.claim(claimants, ttl).await?;
+            fail::fail_point!(crate::fail_points::CLAIMED);
+            claimants = claimants.get(claimed.len()..).unwrap_or_default();
+            for (claimed, index) in claimed.into_iter().zip(who.by_ref()) {
+                if let Some(one) = waiting.get_mut(*index) {
+                    progress |= !claimed.leases.is_empty();
+                    one.claim.seeker.offer.draining |= claimed.draining;
+                    one.take(claimed.leases);
+                }
+            }
+            self.put_back(ctx, unwanted);
+        }
+        Ok(progress)
+    }
+
+    /// Puts back what was taken for agents that drain, beside the pass, and has the others looked after then: this pass
+    /// does not see it in the lane.
+    fn put_back(&self, ctx: &Ctx<Msg>, unwanted: Unwanted) {
+        if unwanted.is_empty() {
+            return;
+        }
+        let coordinator = Arc::clone(&self.coordinator);
+        let work = async move {
+            coordinator.ledger.put_back(unwanted).await;
+            Msg::PutBack
+        };
+        if let Err(error) = ctx.task(work) {
+            tracing::warn!(%error, "jobs that were taken for a draining agent wait for the reaper");
+        }
+    }
+
     /// Answers those who got something, and those whose time is over.
-    async fn answer(&self, waiting: &mut Vec<Waiting>) {
+    fn answer(&self, ctx: &Ctx<Msg>, waiting: &mut Vec<Waiting>) {
         let now = Instant::now();
         let over = |one: &mut Waiting| {
             !one.leases.is_empty() || one.claim.deadline <= now || one.claim.seeker.offer.draining
@@ -244,41 +293,40 @@ impl Dispatch {
             let draining = one.claim.seeker.offer.draining;
             self.coordinator.metrics.granted(one.leases.len());
             let undelivered = one.leases.clone();
-            if !one.claim.reply.send(Answer {
+            let heard = one.claim.reply.send(Answer {
                 leases: one.leases,
                 draining,
-            }) {
-                self.give_back(undelivered).await;
+            });
+            if !heard && !undelivered.is_empty() {
+                self.on_undelivered(ctx, undelivered);
             }
         }
+        self.coordinator.metrics.claims_parked(waiting.len());
     }
 
-    /// Returns leases whose agent has gone away. What cannot be returned now, the agent's next claim or the reaper finds.
-    async fn give_back(&self, leases: Vec<Granted>) {
-        for lease in leases {
-            let why = domain::job::GiveBack::Undelivered;
-            let event = JobEvent::GivenBack {
-                attempt: lease.job.attempt,
-                why,
-            };
-            if let Err(error) = self.coordinator.ledger.apply(&lease.job.id, event).await {
-                tracing::warn!(job.id = %lease.job.id, %error, "an undelivered lease waits for the reaper");
-            }
+    /// Returns leases whose agent has gone away, except those that it was told of since, by another request.
+    fn on_undelivered(&self, ctx: &Ctx<Msg>, leases: Vec<Granted>) {
+        // Before anything else can be told of them: that request may be under way.
+        let leases = self.coordinator.undelivered.give_back(leases);
+        if leases.is_empty() {
+            return;
+        }
+        let work = undelivered::give_back(Arc::clone(&self.coordinator), leases.clone());
+        if let Err(error) = ctx.task(work.map(|()| Msg::GivenBack)) {
+            tracing::warn!(%error, "undelivered leases wait for their agent or the reaper");
+            leases
+                .iter()
+                .for_each(|lease| self.coordinator.undelivered.was_kept(lease));
         }
     }
 
-    async fn on_agents_changed(&self, state: &mut State) {
-        for one in &mut state.waiting {
-            self.read_drain_intent(&mut one.claim).await;
+    async fn read_drain_intents(&self, waiting: &mut [Waiting]) -> Result<(), LedgerError> {
+        let names = waiting.iter().map(|one| one.claim.agent.name.clone()).collect();
+        let draining = self.coordinator.ledger.told_to_drain(names).await?;
+        for Waiting { claim, .. } in waiting {
+            claim.seeker.offer.draining = draining.contains(&claim.agent.name);
         }
-        self.answer(&mut state.waiting).await;
-    }
-
-    async fn read_drain_intent(&self, claim: &mut Claim) {
-        match self.coordinator.ledger.draining(&claim.agent.name).await {
-            Ok(draining) => claim.seeker.offer.draining = draining,
-            Err(error) => tracing::warn!(%error, "a change of drain intent is seen with the next claim"),
-        }
+        Ok(())
     }
 }
 

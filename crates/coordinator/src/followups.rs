@@ -51,7 +51,8 @@ impl Actor for Followups {
             Msg::Look => {
                 // Seen before looking: what comes while looking wakes the next look.
                 changes.mark_unchanged();
-                match self.coordinator.ledger.follow_up().await {
+                let following = self.coordinator.ledger.follow_up();
+                match self.coordinator.in_time(following).await {
                     Ok(admitted) if admitted >= ledger::PASS_MAX => ctx.tell_self(Msg::Look),
                     Ok(_) => self.await_hint(ctx, changes)?,
                     Err(error) => {

@@ -5,10 +5,13 @@
 
 mod agents;
 mod blobs;
+#[cfg(feature = "faults")]
+mod chaos;
 mod extract;
 mod follow;
 mod jobs;
 mod leases;
+mod observer;
 mod operations;
 mod output;
 mod problem;
@@ -28,8 +31,19 @@ use crate::coordinator::Coordinator;
 /// What handlers share.
 type Shared = axum::extract::State<Arc<Coordinator>>;
 
-/// All routes.
+/// All routes, as a service.
 pub(crate) fn router(coordinator: Arc<Coordinator>) -> Router {
+    let routes = routes();
+    #[cfg(feature = "faults")]
+    let routes = routes.merge(chaos::routes());
+    routes
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .with_state(coordinator)
+}
+
+/// The routes of every build.
+fn routes() -> Router<Arc<Coordinator>> {
     let jobs = Router::new()
         .route("/v1/jobs", get(jobs::list).post(submit::one))
         .route("/v1/jobs/batch", post(submit::batch))
@@ -74,7 +88,46 @@ pub(crate) fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
         .route("/v1/limits", get(operations::limits))
-        .fallback(problem::no_such_path)
-        .method_not_allowed_fallback(problem::wrong_method)
-        .with_state(coordinator)
+        .route("/v1/observer/tree", get(observer::tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+    use nexus::{Clock, MemoryNexus, TxId};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{Access, Config, LeaseSeal, Parts};
+
+    #[tokio::test]
+    async fn no_fault_can_be_injected_through_the_routes_of_every_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let nexus = Arc::new(MemoryNexus::new(Clock::system()));
+        let tx_ids = Arc::new(|| TxId(1));
+        let coordinator = Coordinator::new(Parts {
+            ledger: ledger::Ledger::new(nexus, "default".parse().unwrap(), tx_ids),
+            vault: vault::Vault::open(dir.path()).unwrap(),
+            access: Access::new("admin", "join"),
+            seal: LeaseSeal::new([7; 32]),
+            config: Config::default(),
+            trees: Vec::new(),
+        });
+        let status = async |router: Router, method: &str| {
+            let request = Request::builder().method(method).uri("/v1/chaos");
+            let request = request
+                .header("authorization", "Bearer admin")
+                .body(Body::empty())
+                .unwrap();
+            router.oneshot(request).await.unwrap().status()
+        };
+        for method in ["GET", "POST"] {
+            let of_every_build = routes().with_state(Arc::clone(&coordinator));
+            assert_eq!(status(of_every_build, method).await, StatusCode::NOT_FOUND);
+            let is_there = status(router(Arc::clone(&coordinator)), method).await != StatusCode::NOT_FOUND;
+            assert_eq!(is_there, cfg!(feature = "faults"), "{method}");
+        }
+    }
 }

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use ledger::{Accepted, Submission, SubmitError};
+use ledger::{Accepted, LedgerError, Submission, SubmitError};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Reply};
+use tokio::time::timeout;
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, NEXUS_WORK_MAX};
 
 /// Most transactions of one commit: every job is one, and so is every idempotency key.
 const COMMIT_TRANSACTIONS_MAX: usize = 1_024;
@@ -68,6 +69,8 @@ impl Actor for Intake {
 
 impl Intake {
     async fn on_commit(&self, state: &mut State) {
+        // Whoever waited in vain was told so.
+        state.waiting.retain(|(_, reply)| !reply.is_closed());
         let mut left = COMMIT_TRANSACTIONS_MAX;
         let fitting = state.waiting.iter().take_while(|(request, _)| {
             let needs = request.specs.len() + usize::from(request.idempotency.is_some());
@@ -77,7 +80,13 @@ impl Intake {
         });
         let n = fitting.count().max(1).min(state.waiting.len());
         let (requests, replies): (Vec<_>, Vec<_>) = state.waiting.drain(..n).unzip();
-        let answers = self.coordinator.ledger.submit(&requests).await;
+        let submitting = self.coordinator.ledger.submit(&requests);
+        let answers = timeout(NEXUS_WORK_MAX, submitting).await.unwrap_or_else(|_| {
+            // Nobody knows which of them were committed, and all hear just that.
+            let no_answer = || SubmitError::from(LedgerError::no_answer(NEXUS_WORK_MAX));
+            requests.iter().map(|_| Err(no_answer())).collect()
+        });
+        fail::fail_point!(crate::fail_points::SUBMITTED);
         for (reply, answer) in replies.into_iter().zip(answers) {
             if let Ok(accepted) = &answer {
                 self.coordinator

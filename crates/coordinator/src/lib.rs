@@ -10,6 +10,7 @@ mod connections;
 mod coordinator;
 mod dispatch;
 mod edge;
+pub mod fail_points;
 mod followups;
 mod http;
 mod intake;
@@ -20,12 +21,15 @@ mod reaper;
 mod refusals;
 mod signals;
 mod timekeeper;
+mod trees;
+mod undelivered;
 
 pub use self::access::{Access, AccessError, Role};
 pub use self::connections::Connections;
-pub use self::coordinator::{Config, Coordinator, Parts};
+pub use self::coordinator::{Config, Coordinator, NEXUS_CALL_MAX, Parts};
 pub use self::lease_seal::LeaseSeal;
 pub use self::signals::Health;
+pub use self::trees::ObservedTree;
 pub use protocol::limits::BLOB_BYTES_MAX;
 
 /// The children of a coordinator, in dependency order, for its tree.

@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::signals::Health;
+use crate::trees::Trees;
 
 /// The counters of one coordinator process.
 pub(crate) struct Metrics {
@@ -19,11 +20,24 @@ pub(crate) struct Metrics {
     leases_taken: Counter,
     holds_returned: Counter,
     nexus_up: Gauge,
+    claims_parked: Gauge,
+    requests_parked: Gauge,
+}
+
+/// A request that is parked until this is dropped.
+pub(crate) struct Parked(Gauge);
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// The trees are read at every scrape.
+    pub(crate) fn new(trees: &Trees) -> Self {
         let mut registry = Registry::with_prefix("hiveforge");
+        registry.register_collector(Box::new(trees.clone()));
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -39,6 +53,12 @@ impl Metrics {
         let holds_returned = counter("holds_returned", "Taken jobs returned to their lanes unclaimed");
         let nexus_up = Gauge::default();
         registry.register("nexus_up", "Whether the nexus answers", nexus_up.clone());
+        let claims_parked = Gauge::default();
+        let help = "Claims that wait for a job";
+        registry.register("claims_parked", help, claims_parked.clone());
+        let requests_parked = Gauge::default();
+        let help = "Other requests that wait for a change";
+        registry.register("requests_parked", help, requests_parked.clone());
         Self {
             registry,
             jobs_submitted,
@@ -50,7 +70,20 @@ impl Metrics {
             leases_taken,
             holds_returned,
             nexus_up,
+            claims_parked,
+            requests_parked,
         }
+    }
+
+    /// Notes how many claims wait for a job.
+    pub(crate) fn claims_parked(&self, n: usize) {
+        self.claims_parked.set(i64::try_from(n).unwrap_or(i64::MAX));
+    }
+
+    /// Notes that a request other than a claim waits for a change.
+    pub(crate) fn park(&self) -> Parked {
+        self.requests_parked.inc();
+        Parked(self.requests_parked.clone())
     }
 
     pub(crate) fn submitted(&self, jobs: usize, replayed: bool) {

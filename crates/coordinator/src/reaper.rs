@@ -20,6 +20,8 @@ const MAILBOX: usize = 4;
 pub(crate) enum Msg {
     /// Time for a pass.
     Tick,
+    /// Time to sweep.
+    Sweep,
 }
 
 pub(crate) struct Reaper {
@@ -50,18 +52,23 @@ impl Actor for Reaper {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, state: &mut State) -> Result<(), Failure> {
         match msg {
             Msg::Tick => {
-                self.on_tick(state).await;
+                self.on_tick().await;
+                state.passes += 1;
+                if state.passes.is_multiple_of(SWEEP_PASSES) {
+                    ctx.tell_self(Msg::Sweep);
+                }
                 ctx.tick_after(PASS_EVERY, Msg::Tick);
             }
+            Msg::Sweep => self.on_sweep().await,
         }
         Ok(())
     }
 }
 
 impl Reaper {
-    async fn on_tick(&self, state: &mut State) {
-        let ledger = &self.coordinator.ledger;
-        match ledger.reap(self.coordinator.config.lease_ttl).await {
+    async fn on_tick(&self) {
+        let reaping = self.coordinator.ledger.reap(self.coordinator.config.lease_ttl);
+        match self.coordinator.in_time(reaping).await {
             Ok(reaped) if reaped.taken + reaped.returned > 0 => {
                 self.coordinator.metrics.reaped(reaped.taken, reaped.returned);
                 tracing::warn!(
@@ -73,12 +80,13 @@ impl Reaper {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a pass of the reaper failed; the next one grants a grace"),
         }
-        state.passes += 1;
-        if state.passes.is_multiple_of(SWEEP_PASSES) {
-            let swept = tokio::try_join!(ledger.forget_agents(), ledger.forget_keys());
-            if let Err(error) = swept {
-                tracing::warn!(%error, "old agents and idempotency keys stay for now");
-            }
+    }
+
+    async fn on_sweep(&self) {
+        let ledger = &self.coordinator.ledger;
+        let sweeping = async { tokio::try_join!(ledger.forget_agents(), ledger.forget_keys()) };
+        if let Err(error) = self.coordinator.in_time(sweeping).await {
+            tracing::warn!(%error, "old agents and idempotency keys stay for now");
         }
     }
 }

@@ -43,7 +43,8 @@ impl Actor for Timekeeper {
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, _state: &mut ()) -> Result<(), Failure> {
         match msg {
             Msg::Tick => {
-                let pause = match self.coordinator.ledger.fire_timers().await {
+                let firing = self.coordinator.ledger.fire_timers();
+                let pause = match self.coordinator.in_time(firing).await {
                     // There may be more.
                     Ok(fired) if fired >= ledger::PASS_MAX => Duration::ZERO,
                     Ok(_) => PASS_EVERY,

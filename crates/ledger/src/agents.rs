@@ -4,6 +4,7 @@
 //! None of it is needed for safety; a lost agent's leases are the reaper's business. Agents that have not been seen
 //! for [`FORGET_AFTER`] are forgotten, so that ephemeral agents do not pile up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::{AgentId, AgentName, Timestamp};
@@ -96,6 +97,35 @@ impl Ledger {
             .map(|found| record::decode(&key, &found.bytes))
             .transpose()?;
         Ok(record.is_some_and(|record| record.draining))
+    }
+
+    /// Those of the names that are told to drain. One whose intent cannot be read counts as that: its agents hear why
+    /// when they ask.
+    ///
+    /// # Errors
+    /// The nexus does not answer.
+    pub async fn told_to_drain(
+        &self,
+        names: BTreeSet<AgentName>,
+    ) -> Result<BTreeSet<AgentName>, LedgerError> {
+        let names: Vec<AgentName> = names.into_iter().collect();
+        let mut draining = BTreeSet::new();
+        for part in names.chunks(nexus::limits::FETCH_MAX) {
+            let wanted: Vec<String> = part.iter().map(keys::agent_name).collect();
+            let records = self.nexus.fetch(&self.space, &wanted).await?;
+            for ((name, key), found) in part.iter().zip(&wanted).zip(records) {
+                let Some(found) = found else { continue };
+                let intent = record::decode::<AgentNameRecord>(key, &found.bytes);
+                if let Err(error) = &intent {
+                    tracing::error!(agent = %name, %error, "a drain intent cannot be read");
+                }
+                if intent.is_ok_and(|intent| !intent.draining) {
+                    continue;
+                }
+                draining.insert(name.clone());
+            }
+        }
+        Ok(draining)
     }
 
     /// Tells agents of this name to take no more jobs, or to take jobs again. Survives their restarts.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use domain::job::{State, leases_set};
 use domain::plan::{LaneDemand, has_overrun};
 use domain::{AgentId, AgentRef, Cause, Job, JobEvent, JobId, JobSpec, Lane, Timestamp};
-use nexus::{Ascending, Durability, Outcome, Score, Taken};
+use nexus::{Ascending, Durability, Outcome, Score, Taken, Transaction};
 
 use crate::duty::HOLD;
 use crate::error::{ApplyError, LedgerError};
 use crate::keys;
-use crate::ledger::{Ledger, TRIES_MAX};
+use crate::ledger::{Ledger, TRIES_MAX, batches};
 use crate::plan::{self, Lease};
 use crate::transaction::StoredJob;
 
@@ -35,6 +35,39 @@ pub struct Granted {
     pub job: Job,
     /// What to run.
     pub spec: JobSpec,
+}
+
+/// What a claimant gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claimed {
+    /// Its new leases.
+    pub leases: Vec<Granted>,
+    /// Its name is told to drain, so it got nothing of what there was for it.
+    pub draining: bool,
+}
+
+/// What came of a claim.
+#[derive(Debug)]
+pub struct Claims {
+    /// One answer for each claimant that was served, from the first on.
+    pub claimed: Vec<Claimed>,
+    /// What is to be put back, after the answers are safe.
+    pub unwanted: Unwanted,
+}
+
+/// Jobs that were taken for agents that drain. Nobody gets them before they are put back or their hold is over.
+#[derive(Debug)]
+#[must_use = "jobs that are not put back wait for the reaper"]
+pub struct Unwanted {
+    taken: Vec<Taken>,
+    held_until: Score,
+}
+
+impl Unwanted {
+    /// Says whether there is nothing to put back.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
 }
 
 /// A lease that an agent wants to keep. The attempt is proven by its token.
@@ -61,7 +94,7 @@ pub enum Renewed {
 
 /// What one look at a lease leads to.
 enum Renewal {
-    Commit(Box<nexus::Transaction>, Renewed),
+    Commit(Box<Transaction>, Renewed),
     Unreadable,
     Lost,
 }
@@ -79,27 +112,16 @@ impl Ledger {
         Ok(heads.iter().filter_map(|(set, _)| Lane::of_set(set)).collect())
     }
 
-    /// Takes and claims for all claimants in one step each. One answer for each, possibly empty.
+    /// Takes and claims in one step each, for as many of the claimants, from the first on, as go into one take: at least
+    /// one. One answer for each of these, possibly empty; the rest is for further calls, so that no failure of theirs
+    /// takes anything from this answer. A job that is submitted after an agent was told to drain is not given to it,
+    /// however old the claim is; the caller has it put back with [`Self::put_back`].
     ///
     /// # Errors
-    /// The nexus does not answer. What was claimed nevertheless is found again by [`Self::leases_of`].
-    pub async fn claim(
-        &self,
-        claimants: &[Claimant],
-        ttl: Duration,
-    ) -> Result<Vec<Vec<Granted>>, LedgerError> {
-        let mut granted = Vec::with_capacity(claimants.len());
-        for together in within_one_take(claimants) {
-            granted.extend(self.claim_together(together, ttl).await?);
-        }
-        Ok(granted)
-    }
-
-    async fn claim_together(
-        &self,
-        claimants: &[Claimant],
-        ttl: Duration,
-    ) -> Result<Vec<Vec<Granted>>, LedgerError> {
+    /// The nexus does not answer, and no lease is known to be committed. What was committed nevertheless, or by a call
+    /// that was broken off, is found again by [`Self::leases_of`].
+    pub async fn claim(&self, claimants: &[Claimant], ttl: Duration) -> Result<Claims, LedgerError> {
+        let claimants = plan::within_one_take(claimants);
         let now = self.now().await?;
         let held_until = Score::saturating(now.plus(HOLD).as_millis());
         let demands = claimants
@@ -107,8 +129,24 @@ impl Ledger {
             .map(|claimant| plan::take(&claimant.demand, held_until))
             .collect();
         let taken = self.nexus.take(&self.space, demands).await?;
-        let mut planned = Vec::new();
+        fail::fail_point!(crate::fail_points::TAKEN, |_| Err(LedgerError::no_answer(
+            Duration::ZERO
+        )));
+        // After the take: what was submitted after the intent was set is among the taken only if the intent is seen here.
+        let served = claimants
+            .iter()
+            .zip(&taken)
+            .filter(|(_, taken)| !taken.is_empty());
+        let names = served.map(|(claimant, _)| claimant.agent.name.clone());
+        let draining = self.told_to_drain(names.collect()).await?;
+        let mut claimed = vec![Claimed::default(); claimants.len()];
+        let (mut planned, mut unwanted) = (Vec::new(), Vec::new());
         for (index, (claimant, taken)) in claimants.iter().zip(taken).enumerate() {
+            if draining.contains(&claimant.agent.name) {
+                claimed[index].draining = true;
+                unwanted.extend(taken);
+                continue;
+            }
             for one in taken {
                 match self.plan_claim(&one, &claimant.agent, held_until, (now, ttl)) {
                     Ok(Some((tx, granted))) => planned.push((index, tx, granted)),
@@ -117,17 +155,56 @@ impl Ledger {
                 }
             }
         }
-        let mut granted: Vec<Vec<Granted>> = claimants.iter().map(|_| Vec::new()).collect();
         let (txs, grants): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(i, tx, grant)| (tx, (i, grant))).unzip();
-        let outcomes = self.commit(txs, Durability::Disk).await?;
+        let outcomes = self.commit_claims(txs).await?;
         for ((index, grant), outcome) in grants.into_iter().zip(outcomes) {
-            match (outcome, granted.get_mut(index)) {
-                (Outcome::Applied | Outcome::Already, Some(answer)) => answer.push(grant),
+            match (outcome, claimed.get_mut(index)) {
+                (Outcome::Applied | Outcome::Already, Some(answer)) => answer.leases.push(grant),
                 (Outcome::Applied | Outcome::Already | Outcome::Refused { .. } | Outcome::Full, _) => {}
             }
         }
-        Ok(granted)
+        let unwanted = Unwanted {
+            taken: unwanted,
+            held_until,
+        };
+        Ok(Claims { claimed, unwanted })
+    }
+
+    /// Commits batch by batch. A failure after the first one keeps nothing from those that were committed; the jobs of
+    /// the rest are held, and the reaper returns them, or they are leases that their agents find.
+    async fn commit_claims(&self, txs: Vec<Transaction>) -> Result<Vec<Outcome>, LedgerError> {
+        let mut outcomes = Vec::with_capacity(txs.len());
+        for batch in batches(txs) {
+            match self.commit_batch(batch, Durability::Disk).await {
+                Ok(more) => outcomes.extend(more),
+                Err(error) if outcomes.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "a part of the taken jobs cannot be claimed and waits for the reaper");
+                    break;
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Puts back into their lanes what a claim took for agents that drain. What cannot be put back now, the reaper
+    /// returns after the hold.
+    pub async fn put_back(&self, unwanted: Unwanted) {
+        let Unwanted { taken, held_until } = unwanted;
+        let txs = taken.iter().filter_map(|one| {
+            let job = one.records.first()?.as_ref()?;
+            let before = StoredJob::read(&one.member, job).ok()?;
+            Some(plan::return_held(
+                self.tx_id(),
+                &one.member,
+                held_until,
+                Some(&before),
+            ))
+        });
+        if let Err(error) = self.commit_counted(txs.collect(), Durability::Process).await {
+            tracing::warn!(%error, "jobs that were taken for a draining agent wait for the reaper");
+        }
     }
 
     fn plan_claim(
@@ -136,7 +213,7 @@ impl Ledger {
         agent: &AgentRef,
         held_until: Score,
         when: (Timestamp, Duration),
-    ) -> Result<Option<(nexus::Transaction, Granted)>, LedgerError> {
+    ) -> Result<Option<(Transaction, Granted)>, LedgerError> {
         let [Some(job), Some(spec)] = taken.records.as_slice() else {
             return Ok(None);
         };
@@ -301,27 +378,6 @@ impl Ledger {
         }
         Ok(leases)
     }
-}
-
-/// Splits claimants, in their order, so that each part is one take that the nexus accepts.
-fn within_one_take(claimants: &[Claimant]) -> impl Iterator<Item = &[Claimant]> {
-    let mut rest = claimants;
-    std::iter::from_fn(move || {
-        let mut members = 0_usize;
-        let fits = |claimant: &&Claimant| {
-            members = members.saturating_add(claimant.demand.n);
-            members <= nexus::limits::TAKE_MEMBERS_MAX
-        };
-        let n = rest
-            .iter()
-            .take(nexus::limits::DEMANDS_MAX)
-            .take_while(fits)
-            .count();
-        // One that asks for too much alone is served as far as one take goes.
-        let (part, left) = rest.split_at(n.max(1).min(rest.len()));
-        rest = left;
-        (!part.is_empty()).then_some(part)
-    })
 }
 
 fn standing(job: &Job) -> Renewed {

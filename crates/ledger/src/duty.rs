@@ -23,6 +23,9 @@ pub const HOLD: Duration = Duration::from_secs(5);
 pub(crate) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Members of one set that one pass handles. A pass that was full is followed by the next at once.
 pub const PASS_MAX: usize = 100;
+/// After so many leases a pass looks at no further agent: each is a synced write, and a pass that outlasts the gap
+/// between two beats would give everybody else a grace.
+pub const TAKEN_MAX: usize = 400;
 /// Agents whose leases one pass looks at.
 const AGENTS_MAX: usize = 256;
 /// How long a group with waiting jobs but no room is left alone, unless a job of it ends.
@@ -86,6 +89,9 @@ impl Ledger {
             .await?;
         let mut taken = 0;
         for (set, _) in heads.into_iter().filter(|(_, head)| *head <= due) {
+            if taken >= TAKEN_MAX {
+                break;
+            }
             let overdue = self.members_due(&set, now).await?;
             let ulids: Vec<String> = overdue.iter().map(|(_, ulid)| ulid.clone()).collect();
             for ((deadline, ulid), found) in overdue.into_iter().zip(self.load_all(&ulids).await?) {

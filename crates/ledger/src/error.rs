@@ -1,5 +1,7 @@
 //! What can go wrong on the way to a changed state, told apart by what the caller may do.
 
+use std::time::Duration;
+
 use domain::{JobId, Refused};
 use nexus::{BackendError, NexusError};
 
@@ -29,6 +31,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// For work that was given up after so long; whatever of it was committed stays committed.
+    pub fn no_answer(limit: Duration) -> Self {
+        Self::Nexus(NexusError::no_answer(limit))
+    }
+
     /// Says whether only opening the nexus anew can help: it has stopped after a failed write, or its writer has gone.
     pub fn needs_a_new_start(&self) -> bool {
         match self {

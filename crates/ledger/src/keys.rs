@@ -12,6 +12,8 @@ pub const AGENTS: &str = "agents";
 pub const IDEMPOTENCY: &str = "idempotency";
 /// Every fact of the pool, in one order.
 pub const JOURNAL: &str = "journal";
+/// What administrators did: the log of all acts, and the record of the last one.
+pub const ACTS: &str = "acts";
 /// What reapers know of each other.
 pub const BEAT: &str = "reaper/beat";
 /// A record without content, written now and then to see whether the nexus takes writes.

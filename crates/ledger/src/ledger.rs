@@ -4,10 +4,11 @@
 //! cancelled at any await: what was committed stays committed, nothing is half done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::job::apply;
 use domain::{Job, JobEvent, JobId, Move, PoolName, Step, Timestamp};
-use nexus::{Class, Durability, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
+use nexus::{Class, Durability, Limited, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
 
 use crate::error::{ApplyError, LedgerError};
 use crate::keys;
@@ -57,6 +58,15 @@ impl Ledger {
             space,
             pool,
             tx_ids,
+        }
+    }
+
+    /// The same ledger with a limit on each call to the nexus, so that one that hangs is one that does not answer.
+    #[must_use]
+    pub fn with_call_limit(self, limit: Duration) -> Self {
+        Self {
+            nexus: Arc::new(Limited::new(self.nexus, limit)),
+            ..self
         }
     }
 
@@ -229,7 +239,7 @@ impl Ledger {
 
     /// Commits a batch. Once more, if nobody knows whether it happened: the transactions carry their ids, so the
     /// second time tells.
-    async fn commit_batch(
+    pub(crate) async fn commit_batch(
         &self,
         txs: Vec<Transaction>,
         durability: Durability,
@@ -242,7 +252,7 @@ impl Ledger {
 }
 
 /// Splits transactions, in their order, into batches that the nexus accepts.
-fn batches(txs: Vec<Transaction>) -> Vec<Vec<Transaction>> {
+pub(crate) fn batches(txs: Vec<Transaction>) -> Vec<Vec<Transaction>> {
     let (mut batches, mut bytes): (Vec<Vec<Transaction>>, usize) = (Vec::new(), 0);
     for tx in txs {
         let own = payload_bytes(&tx);

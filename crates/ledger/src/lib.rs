@@ -6,11 +6,13 @@
 //!
 //! Nobody else touches the nexus. No actor, no clock of its own and no HTTP lives here.
 
+mod acts;
 mod agents;
 mod chain;
 mod claim;
 mod duty;
 mod error;
+pub mod fail_points;
 mod finish;
 pub mod fsck;
 pub mod keys;
@@ -23,9 +25,10 @@ mod submit;
 pub mod system;
 pub mod transaction;
 
+pub use self::acts::{ACTS_KEPT_MAX, Act, ActEntry};
 pub use self::chain::{JournalEntry, verify_chain};
-pub use self::claim::{Claimant, Granted, RenewItem, Renewed};
-pub use self::duty::{HOLD, PASS_MAX, Reaped};
+pub use self::claim::{Claimant, Claimed, Claims, Granted, RenewItem, Renewed, Unwanted};
+pub use self::duty::{HOLD, PASS_MAX, Reaped, TAKEN_MAX};
 pub use self::error::{ApplyError, LedgerError};
 pub use self::finish::{FinishItem, FinishRefused};
 pub use self::ledger::{Applied, Ledger, TxIds};

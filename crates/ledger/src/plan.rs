@@ -13,6 +13,7 @@ use domain::{
 };
 use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Transaction, TxId, Version};
 
+use crate::claim::Claimant;
 use crate::keys;
 use crate::record::{self, BeatRecord};
 use crate::transaction::{StoredJob, changed};
@@ -230,4 +231,21 @@ pub fn moved(step: Step<Job>) -> Option<Move<Job>> {
         Step::Moved(step) => Some(*step),
         Step::Same => None,
     }
+}
+
+/// The first claimants, as many as make one take that the nexus accepts.
+pub(crate) fn within_one_take(claimants: &[Claimant]) -> &[Claimant] {
+    let mut members = 0_usize;
+    let fits = |claimant: &&Claimant| {
+        members = members.saturating_add(claimant.demand.n);
+        members <= nexus::limits::TAKE_MEMBERS_MAX
+    };
+    let n = claimants
+        .iter()
+        .take(nexus::limits::DEMANDS_MAX)
+        .take_while(fits)
+        .count();
+    // One that asks for too much alone is served as far as one take goes.
+    let n = n.max(1).min(claimants.len());
+    claimants.get(..n).unwrap_or(claimants)
 }

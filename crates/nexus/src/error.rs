@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
@@ -33,6 +34,13 @@ pub enum NexusError {
     Corrupt(#[source] Arc<BackendError>),
 }
 
+impl NexusError {
+    /// For a write that was given up after so long.
+    pub fn no_answer(limit: Duration) -> Self {
+        Self::OutcomeUnknown(Arc::new(BackendError::NoAnswer { limit }))
+    }
+}
+
 /// What lies beneath an unreachable store.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -42,6 +50,12 @@ pub enum BackendError {
     /// The thread that writes has gone.
     #[error("find the writer of the store: its thread has ended")]
     WriterGone,
+    /// It took longer than it may.
+    #[error("get an answer within {limit:?}")]
+    NoAnswer {
+        /// How long it may take.
+        limit: Duration,
+    },
     /// Not even the reserve has room for a take. (Transactions are answered with [`Outcome::Full`](crate::Outcome::Full).)
     #[error("find room on the disk")]
     NoRoom,
@@ -55,7 +69,10 @@ impl From<BackendError> for NexusError {
     fn from(error: BackendError) -> Self {
         let code = match &error {
             BackendError::Sqlite(error) => error.sqlite_error_code(),
-            BackendError::SwitchedOff | BackendError::WriterGone | BackendError::NoRoom => None,
+            BackendError::SwitchedOff
+            | BackendError::WriterGone
+            | BackendError::NoAnswer { .. }
+            | BackendError::NoRoom => None,
         };
         match code {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(Arc::new(error)),

@@ -6,6 +6,7 @@
 //! transaction is recognized ([`Outcome::Already`]), which turns an unknown outcome into a known one.
 //!
 //! Backends: [`MemoryNexus`] (tests and models; its [`Store`] is the reference for all) and [`SqliteNexus`].
+//! [`Limited`] goes around either, and puts a limit on each call.
 
 use async_trait::async_trait;
 
@@ -14,6 +15,7 @@ mod clock;
 mod demand;
 mod error;
 mod hints;
+mod limited;
 pub mod limits;
 mod memory;
 mod name;
@@ -26,6 +28,7 @@ pub use clock::Clock;
 pub use demand::{Demand, Hold, Taken};
 pub use error::{BackendError, Invalid, NexusError, OpenError};
 pub use hints::{Hint, Hints};
+pub use limited::Limited;
 pub use memory::{MemoryNexus, Store};
 pub use name::{Counter, InvalidSpace, Key, Log, Member, Set, Space};
 pub use read::{Ascending, Descending, Dump, Entry, LogDump, Span};

@@ -7,10 +7,13 @@
 //! It holds no rules (`domain`) and no server (`coordinator`).
 
 pub mod agents;
+#[cfg(feature = "faults")]
+pub mod chaos;
 pub mod frame;
 pub mod jobs;
 pub mod leases;
 pub mod limits;
+pub mod observer;
 pub mod problem;
 pub mod token;
 

@@ -45,6 +45,15 @@ impl Layout {
         self.blobs().join(shard).join(rest)
     }
 
+    /// What it means that a file was not found: that it is not in the vault, if the vault itself is there.
+    pub(crate) fn check_presence(&self) -> Result<(), VaultError> {
+        let blobs = self.blobs();
+        match std::fs::metadata(&blobs) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(VaultError::at("find the vault's", &blobs)(error)),
+        }
+    }
+
     /// The place of an unfinished resumable upload.
     pub(crate) fn partial(&self, digest: Digest) -> PathBuf {
         self.tmp().join(format!("{digest}.partial"))

@@ -71,12 +71,12 @@ impl Vault {
 
     /// The size of the blob in bytes, `None` when it is not here.
     pub fn size(&self, digest: Digest) -> Result<Option<u64>, VaultError> {
-        size_of(&self.layout.blob(digest))
+        self.size_of(&self.layout.blob(digest))
     }
 
     /// How many bytes of the blob an unfinished resumable upload has stored; 0 when there is none.
     pub fn resume_offset(&self, digest: Digest) -> Result<u64, VaultError> {
-        Ok(size_of(&self.layout.partial(digest))?.unwrap_or(0))
+        Ok(self.size_of(&self.layout.partial(digest))?.unwrap_or(0))
     }
 
     /// Starts an upload of any content. Dropping it unfinished leaves nothing.
@@ -115,19 +115,26 @@ impl Vault {
 
     fn open_file(&self, digest: Digest) -> Result<(File, u64), VaultError> {
         let path = self.layout.blob(digest);
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => VaultError::Missing { digest },
-            _ => VaultError::at("open", &path)(error),
-        })?;
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.layout.check_presence()?;
+                return Err(VaultError::Missing { digest });
+            }
+            Err(error) => return Err(VaultError::at("open", &path)(error)),
+        };
         let size = file.metadata().map_err(VaultError::at("look at", &path))?.len();
         Ok((file, size))
     }
-}
 
-fn size_of(path: &Path) -> Result<Option<u64>, VaultError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some(found.len())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(VaultError::at("look at", path)(error)),
+    fn size_of(&self, path: &Path) -> Result<Option<u64>, VaultError> {
+        match fs::metadata(path) {
+            Ok(found) => Ok(Some(found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.layout.check_presence()?;
+                Ok(None)
+            }
+            Err(error) => Err(VaultError::at("look at", path)(error)),
+        }
     }
 }

@@ -15,7 +15,9 @@ use std::time::Duration;
 use agent::{Station, execution, leftovers, lifeline, marshal, poller, reporter, session, shipper};
 use supervision::{ChildSpec, Dynamic, DynamicSpec, Intensity, Restart, Strategy, TreeSpec};
 
-pub use self::running::{Running, StartError, start, start_with};
+pub use self::running::{
+    END_MAX, HURRIED_END_MAX, LAST_WORDS, Running, StartError, TREE_STOP, start, start_in, start_with,
+};
 
 /// An actor of the agent fails for a bug; more than this many in so short a time will not go away by themselves.
 const AGENT: Intensity = Intensity {

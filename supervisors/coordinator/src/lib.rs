@@ -4,6 +4,7 @@
 //! share no state that one's death could spoil: one_for_one. Ten restarts in a minute are not bad luck; then the
 //! process ends and says why, and the next one reads everything from the nexus.
 
+mod running;
 mod start;
 mod tokens;
 
@@ -14,7 +15,8 @@ use coordinator::{Coordinator, children};
 use supervision::{Intensity, Strategy, TreeSpec};
 use tokio::net::TcpListener;
 
-pub use self::start::{Config, NexusUrl, NotANexus, Running, StartError, start};
+pub use self::running::{CLOSE_MAX, END_MAX, HURRIED_END_MAX, NEXUS_CLOSE_MAX, Running, STOP_MAX};
+pub use self::start::{Config, NexusUrl, NotANexus, StartError, start, start_beside};
 pub use self::tokens::{ADMIN_TOKEN_FILE, JOIN_TOKEN_FILE, Tokens, TokensError};
 
 /// Restarts that are allowed in [`WITHIN`].

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use coordinator::{Access, Coordinator, LeaseSeal, Parts};
+use coordinator::{Access, Coordinator, LeaseSeal, NEXUS_CALL_MAX, ObservedTree, Parts};
 use ledger::{Ledger, LedgerError};
-use nexus::{Clock, Nexus, SqliteNexus, TxId};
-use supervision::{Exit, Tree, TreePath};
+use nexus::{Clock, Limited, Nexus, SqliteNexus, TxId};
+use supervision::{Directory, Tree};
 use tokio::net::TcpListener;
 use vault::Vault;
 
+use crate::running::Running;
 use crate::tokens::{Tokens, TokensError};
 use crate::tree;
 
-/// How long running requests may take to end when the process stops.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// The name of its tree.
+const TREE: &str = "coordinator";
 
 /// What a coordinator is started with.
 #[derive(Debug, Clone)]
@@ -96,20 +96,19 @@ pub enum StartError {
     Tree(#[from] supervision::StartError),
 }
 
-/// A running coordinator.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    tree: Tree,
-    coordinator: Arc<Coordinator>,
-    nexus: Arc<dyn Nexus>,
-}
-
 /// Starts a coordinator: nexus, vault, tokens, socket, tree, in this order.
 ///
 /// # Errors
 /// The first of them that fails; what was opened before is closed.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_beside(config, Vec::new()).await
+}
+
+/// Starts a coordinator that lets people look at the trees beside its own, too.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_beside(config: Config, beside: Vec<ObservedTree>) -> Result<Running, StartError> {
     let Config {
         nexus: url,
         listen,
@@ -120,16 +119,24 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tokens = Tokens::open(&data)?;
     let nexus = open_nexus(&url)?;
     let fresh = random_bytes()?;
-    let key = ledger::system::lease_key(nexus.as_ref(), tx_id(), fresh)
+    // A nexus that hangs is one that does not answer, here as later.
+    let in_time = Limited::new(Arc::clone(&nexus), NEXUS_CALL_MAX);
+    let key = ledger::system::lease_key(&in_time, tx_id(), fresh)
         .await
         .map_err(StartError::LeaseKey)?;
     let pool = "default".parse().expect("the default pool's name is a pool name");
+    let directory = Directory::new();
+    let own = ObservedTree {
+        name: TREE,
+        directory: directory.clone(),
+    };
     let parts = Parts {
         ledger: Ledger::new(Arc::clone(&nexus), pool, Arc::new(tx_id)),
         vault: Vault::open(data.join("vault"))?.with_blob_bytes_max(coordinator::BLOB_BYTES_MAX),
         access: Access::new(&tokens.admin, &tokens.join),
         seal: LeaseSeal::new(key),
         config: settings,
+        trees: std::iter::once(own).chain(beside).collect(),
     };
     let listening = |source| StartError::Listen {
         address: listen,
@@ -138,7 +145,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let listener = TcpListener::bind(listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     let coordinator = Coordinator::new(parts);
-    let tree = Tree::start("coordinator", tree(&coordinator, Arc::new(listener))).await?;
+    let tree = Tree::start_in(TREE, tree(&coordinator, Arc::new(listener)), &directory).await?;
     tracing::info!(%address, "the coordinator listens");
     Ok(Running {
         address,
@@ -146,27 +153,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         coordinator,
         nexus,
     })
-}
-
-impl Running {
-    /// Waits until the tree has ended by itself, which is a failure, and says why.
-    pub async fn exited(&self) -> Exit {
-        self.tree.exited().await
-    }
-
-    /// Stops: no new requests, running ones may end, then the actors in reverse order, then the nexus. Bounded by
-    /// `limit` and a few seconds. Returns the actors that did not end.
-    pub async fn stop(&self, limit: Duration) -> Vec<TreePath> {
-        let cut_off = self.coordinator.connections.close(CLOSE_MAX.min(limit)).await;
-        if cut_off > 0 {
-            tracing::warn!(cut_off, "requests were cut off");
-        }
-        let abandoned = self.tree.stop(limit).await;
-        if let Err(error) = self.nexus.close().await {
-            tracing::error!(%error, "the nexus was not closed");
-        }
-        abandoned
-    }
 }
 
 /// Makes a directory that only its owner can enter.

@@ -99,7 +99,9 @@ fn make(path: &Path, prefix: &str) -> Result<String, TokensError> {
     let mut random = [0; TOKEN_BYTES];
     getrandom::fill(&mut random).map_err(|_| TokensError::NoRandomness)?;
     let token = format!("{prefix}{}", hex::encode(random));
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    // Not the process id: in a container it is the same at each start, and a crash may have left a draft.
+    let number = getrandom::u64().map_err(|_| TokensError::NoRandomness)?;
+    let draft = path.with_extension(format!("draft-{number:016x}"));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -132,6 +134,16 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_draft_that_a_crash_has_left_is_in_nobodys_way() {
+        let data = tempfile::tempdir().unwrap();
+        let draft = format!("draft-{}", std::process::id());
+        for file in [ADMIN_TOKEN_FILE, JOIN_TOKEN_FILE] {
+            fs::write(data.path().join(file).with_extension(&draft), "").unwrap();
+        }
+        Tokens::open(data.path()).unwrap();
     }
 
     #[test]

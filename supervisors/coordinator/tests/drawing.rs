@@ -18,6 +18,7 @@ async fn the_tree_is_drawn() {
         access: Access::new("a", "b"),
         seal: LeaseSeal::new([0; 32]),
         config: Config::default(),
+        trees: Vec::new(),
     });
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let tree = hiveforge_supervisors_coordinator::tree(&coordinator, listener);

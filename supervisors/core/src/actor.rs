@@ -30,7 +30,8 @@ pub trait Actor: Sized + Send + Sync + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Cleans up at an orderly stop, within the shutdown time of the child's spec.
+    /// Cleans up at an orderly stop, within the shutdown time of the child's spec. Who stops itself has no limit, as in
+    /// OTP.
     /// Not called after a crash or a kill. Messages still queued are dropped after it.
     fn stop(&self, _ctx: &Ctx<Self::Msg>, _state: &mut Self::State) -> impl Future<Output = ()> + Send {
         async {}

@@ -6,26 +6,34 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, poll};
 use ractor::{ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use thiserror::Error;
 use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
 
 use crate::ctx::panic_text;
-use crate::directory::{ActorState, Life, Presence};
 use crate::exit::brief;
-use crate::mailbox::{ActorStats, Envelope, Mailbox};
+#[cfg(feature = "faults")]
+use crate::faults::Chaos;
+use crate::life::{Life, Presence};
+use crate::mailbox::{ActorStats, Envelope, Load, Mailbox};
 use crate::spec::{Body, ChildSpec};
 use crate::supervisor::{Shape, Supervisor};
-use crate::{Actor, Ctx, Failure, Handle};
+use crate::{Actor, Ctx, Exit, Failure, Handle};
 
 /// Why a child did not start.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub(crate) struct NotStarted(pub(crate) String);
+
+/// What a start is told that was given up meanwhile; nobody listens any more.
+pub(crate) const TOO_LATE: &str = "started too late: somebody else may have its place";
 
 /// What a new life is given.
 pub(crate) struct ChildCtx {
@@ -37,7 +45,9 @@ impl ChildCtx {
     /// Starts an actor of ours. Every worker of every tree comes through here.
     pub(crate) async fn spawn<A: Actor>(self, actor: A, handle: Handle<A::Msg>) -> Result<(), NotStarted> {
         let Self { parent, life } = self;
-        let name = life.record.birth.name.clone();
+        let (name, life) = (life.record.birth.name.clone(), Arc::new(life));
+        #[cfg(feature = "faults")]
+        let actor = Chaos::new(actor, &life);
         launch(
             &parent,
             name,
@@ -67,7 +77,7 @@ impl ChildSpec {
             Body::Supervisor(tree) => ctx.spawn_supervisor(Shape::Fixed(Arc::clone(tree))).boxed(),
             Body::Dynamic(shape) => ctx.spawn_supervisor(Shape::Dynamic(Arc::clone(shape))).boxed(),
         };
-        let panicked = |panic: Box<dyn Any + Send>| Err(NotStarted(panic_text(&*panic)));
+        let panicked = |panic: Box<dyn Any + Send>| Err(NotStarted(brief(panic_text(&*panic))));
         AssertUnwindSafe(starting)
             .catch_unwind()
             .map(move |started| started.unwrap_or_else(panicked))
@@ -124,7 +134,8 @@ struct Host<A: Actor> {
     actor: A,
     /// Interior mutability, not sharing: only the actor's own task comes here, and takes the content while it works.
     inner: Mutex<Option<Box<Inner<A>>>>,
-    life: Life,
+    /// Shared with the actor's tasks: the actor has not ended before they have.
+    life: Arc<Life>,
 }
 
 struct Inner<A: Actor> {
@@ -141,6 +152,32 @@ impl<A: Actor> Host<A> {
     fn put(&self, inner: Box<Inner<A>>) {
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(inner);
     }
+
+    fn crash(&self, failure: Failure) -> ActorProcessingErr {
+        let why = failure.to_string();
+        self.life.record.note_exit(Exit::Crashed(brief(why.clone())));
+        why.into()
+    }
+
+    /// Lets the actor handle a message, until its deadline. A panic is a failure like any other.
+    async fn handle_load(&self, load: Load<A::Msg>, inner: &mut Inner<A>) -> Result<(), Failure> {
+        let Some(msg) = inner.ctx.accept(load)? else {
+            return Ok(());
+        };
+        let handling = AssertUnwindSafe(self.actor.handle(&inner.ctx, msg, &mut inner.state)).catch_unwind();
+        let mut handling = pin!(handling);
+        // Most messages are handled without a wait, and then no timer is needed.
+        let handled = match poll!(&mut handling) {
+            Poll::Ready(handled) => handled,
+            Poll::Pending => match self.life.record.handle_limit() {
+                Some(limit) => timeout(limit, handling).await.unwrap_or_else(|_late| {
+                    Ok(Err(Failure::new(format!("a message took longer than {limit:?}"))))
+                }),
+                None => handling.await,
+            },
+        };
+        handled.unwrap_or_else(|panic| Err(Failure::new(panic_text(&*panic))))
+    }
 }
 
 impl<A: Actor> ractor::Actor for Host<A> {
@@ -156,18 +193,20 @@ impl<A: Actor> ractor::Actor for Host<A> {
             commands: None,
         });
         let record = &self.life.record;
-        let ctx = Ctx::new(
-            myself.clone(),
-            record.birth.path.clone(),
-            record.birth.incarnation,
-        );
-        let state = self.actor.start(&ctx).await.map_err(crash)?;
+        let ctx = Ctx::new(myself.clone(), Arc::clone(&self.life));
+        let state = self
+            .actor
+            .start(&ctx)
+            .await
+            .map_err(|failure| self.crash(failure))?;
         self.put(Box::new(Inner {
             first_message: true,
             state,
             ctx,
         }));
-        record.set_state(ActorState::Running);
+        if !record.running() {
+            return Err(TOO_LATE.into());
+        }
         self.port.open(myself);
         Ok(())
     }
@@ -186,27 +225,23 @@ impl<A: Actor> ractor::Actor for Host<A> {
             // slot that no other thread takes from. If this actor blocked now, nobody could supervise it.
             yield_now().await;
         }
-        let Inner { state, ctx, .. } = &mut *inner;
-        let handled = match ctx.accept(self.port.stats.open(envelope)) {
-            Ok(Some(msg)) => self.actor.handle(ctx, msg, state).await,
-            Ok(None) => Ok(()),
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = handled {
-            // No task of this life may still be at work when the next one starts.
-            ctx.end_tasks().await;
-            return Err(crash(failure));
-        }
+        let load = self.port.stats.open(envelope, Instant::now());
+        self.handle_load(load, &mut inner)
+            .await
+            .map_err(|failure| self.crash(failure))?;
+        self.port.stats.idle();
         self.put(inner);
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         if let Some(mut inner) = self.take() {
-            self.life.record.set_state(ActorState::Stopping);
+            self.life.record.stopping();
             let Inner { state, ctx, .. } = &mut *inner;
-            self.actor.stop(ctx, state).await;
-            ctx.end_tasks().await;
+            let stopping = AssertUnwindSafe(self.actor.stop(ctx, state)).catch_unwind();
+            stopping
+                .await
+                .map_err(|panic| self.crash(Failure::new(panic_text(&*panic))))?;
         }
         Ok(())
     }
@@ -220,8 +255,4 @@ impl<A: Actor> ractor::Actor for Host<A> {
     ) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
-}
-
-fn crash(failure: Failure) -> ActorProcessingErr {
-    failure.to_string().into()
 }

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::future::Future;
 use std::mem::{Discriminant, discriminant};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::exit::Exit;
+use crate::life::Life;
 use crate::mailbox::{Envelope, Load};
 use crate::{Failure, TreePath};
 
@@ -32,8 +33,7 @@ pub struct TooManyTasks;
 /// The surroundings of one incarnation.
 pub struct Ctx<M> {
     myself: ActorRef<Envelope<M>>,
-    path: TreePath,
-    incarnation: u64,
+    life: Arc<Life>,
     /// A lock and not a message: only this actor touches it, never across an await point.
     duties: Mutex<Duties<M>>,
 }
@@ -51,7 +51,7 @@ struct Tick<M> {
 }
 
 impl<M: Send + 'static> Ctx<M> {
-    pub(crate) fn new(myself: ActorRef<Envelope<M>>, path: TreePath, incarnation: u64) -> Self {
+    pub(crate) fn new(myself: ActorRef<Envelope<M>>, life: Arc<Life>) -> Self {
         let duties = Duties {
             tasks: JoinSet::new(),
             ticks: Vec::new(),
@@ -59,20 +59,19 @@ impl<M: Send + 'static> Ctx<M> {
         };
         Self {
             myself,
-            path,
-            incarnation,
+            life,
             duties: Mutex::new(duties),
         }
     }
 
     /// Returns this actor's place in the tree.
     pub fn path(&self) -> &TreePath {
-        &self.path
+        &self.life.record.birth.path
     }
 
     /// Returns the number of this life; it rises with every start of this child by the same supervisor.
     pub fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.life.record.birth.incarnation
     }
 
     /// Queues a message behind those that wait already. This is how long work is done in steps.
@@ -108,8 +107,12 @@ impl<M: Send + 'static> Ctx<M> {
         if duties.tasks.len() >= TASKS_MAX {
             return Err(TooManyTasks);
         }
-        let myself = self.myself.clone();
+        let (myself, life) = (self.myself.clone(), Arc::clone(&self.life));
+        #[cfg(feature = "faults")]
+        let work = crate::faults::as_same_caller(work);
         duties.spawn(async move {
+            // Let go of after the work, which an abort does not interrupt in synchronous code.
+            let _life = life;
             let load = match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(msg) => Load::Told(msg),
                 Err(panic) => Load::TaskPanicked(panic_text(&*panic)),
@@ -131,12 +134,6 @@ impl<M: Send + 'static> Ctx<M> {
             Load::Tick(msg, number) => Ok(self.duties().take_tick(number).then_some(msg)),
             Load::TaskPanicked(text) => Err(Failure::new(format!("task panicked: {text}"))),
         }
-    }
-
-    /// Cancels all tasks and waits until they are gone.
-    pub(crate) async fn end_tasks(&self) {
-        let mut tasks = std::mem::take(&mut self.duties().tasks);
-        tasks.shutdown().await;
     }
 
     fn duties(&self) -> MutexGuard<'_, Duties<M>> {

@@ -5,18 +5,18 @@
 //! a restart waits for. Reading never calls an actor: that is when one most wants to read.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ractor::ActorCell;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tracing::error;
 
-use crate::mailbox::{ActorStats, MailboxInfo};
-use crate::supervisor::Command;
-use crate::{Exit, Handle, TreePath};
+use crate::events::{Events, Happening, Totals, TreeEvent};
+#[cfg(feature = "faults")]
+use crate::faults::Faults;
+use crate::life::Record;
+use crate::mailbox::MailboxInfo;
+use crate::{Exit, TreePath};
 
 /// How long a killed actor may take to be gone. An await point is enough; an actor stuck in synchronous code
 /// cannot be killed and is abandoned after this time.
@@ -33,6 +33,9 @@ struct Inner {
     /// A lock and not an actor: whoever reads it must not wait for anybody, and it is held for one map operation.
     records: Mutex<BTreeMap<(TreePath, u64), Arc<Record>>>,
     serial: AtomicU64,
+    events: Events,
+    #[cfg(feature = "faults")]
+    faults: Faults,
 }
 
 /// What an actor is for its supervisor.
@@ -58,6 +61,8 @@ pub enum ActorState {
     Stopping,
     /// It did not end when killed: stuck in synchronous code. Its place may be taken by a successor.
     Abandoned,
+    /// It has worked for longer than it may and could not be ended for it: stuck in synchronous code.
+    Stuck,
 }
 
 /// What the directory knows of one actor.
@@ -77,22 +82,84 @@ pub struct ActorInfo {
     pub restarts: u64,
     /// How the previous life ended, if there was one.
     pub last_exit: Option<Exit>,
+    /// For how long it has been at work on its present message; none between messages.
+    pub busy_for: Option<Duration>,
+    /// How near a supervisor is to giving up; none for workers.
+    pub window: Option<WindowInfo>,
     /// Its mailbox; for a supervisor, the requests to it.
     pub mailbox: MailboxInfo,
 }
 
+/// How many failures a supervisor has had lately, and how many are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowInfo {
+    /// Restarts within the window that ends now.
+    pub restarts: usize,
+    /// With one more than these it gives up.
+    pub max: u32,
+    /// The length of the window.
+    pub within: Duration,
+}
+
 impl Directory {
+    /// Makes the directory of a tree that is yet to start.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Returns all live actors, parents before their children.
     pub fn list(&self) -> Vec<ActorInfo> {
-        self.records()
-            .values()
-            .filter_map(|record| record.info())
+        let now = Instant::now();
+        self.alive()
+            .iter()
+            .filter_map(|record| record.info(now))
             .collect()
+    }
+
+    /// Returns what happened last, at most [`EVENTS_MAX`](crate::EVENTS_MAX) events, oldest first.
+    pub fn events(&self) -> Vec<TreeEvent> {
+        self.inner.events.last()
+    }
+
+    /// Returns how often things have happened.
+    pub fn totals(&self) -> Totals {
+        self.inner.events.totals()
+    }
+
+    /// Returns the actor that has been stuck in synchronous code for the longest time, and for how long.
+    pub fn longest_stuck(&self) -> Option<(TreePath, Duration)> {
+        let stuck = self.stuck().into_iter().max_by_key(|(_, stuck_for)| *stuck_for);
+        stuck.map(|(record, stuck_for)| (record.birth.path.clone(), stuck_for))
     }
 
     /// Returns the latest life at `path`, if it is alive.
     pub fn find(&self, path: &str) -> Option<ActorInfo> {
-        self.latest(path).and_then(|record| record.info())
+        self.latest(path).and_then(|record| record.info(Instant::now()))
+    }
+
+    /// The faults that are to happen in this tree.
+    #[cfg(feature = "faults")]
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// Kills the latest life at `path`, as if by accident. Returns false if there is none.
+    #[cfg(feature = "faults")]
+    pub fn kill(&self, path: &str) -> bool {
+        let record = self.latest(path);
+        let presence = record.as_ref().and_then(|record| record.presence());
+        presence.inspect(|presence| presence.cell.kill()).is_some()
+    }
+
+    /// Writes down among the events that a fault was put at `path` on purpose, as drills do.
+    #[cfg(feature = "faults")]
+    pub fn note_fault(&self, path: &str, fault: &str) {
+        let incarnation = self.latest(path).map_or(0, |record| record.birth.incarnation);
+        self.note(
+            &TreePath::root(path),
+            incarnation,
+            Happening::Injected(fault.to_owned()),
+        );
     }
 
     pub(crate) fn latest(&self, path: &str) -> Option<Arc<Record>> {
@@ -103,18 +170,19 @@ impl Directory {
     }
 
     /// Ends whatever is left at `path` and under it, and waits until it is gone, at most [`KILL_GRACE`].
-    /// A successor is started only after this. What does not go is marked as abandoned.
-    pub(crate) async fn clear(&self, path: &TreePath) {
+    /// A successor is started only after this. What does not go is marked as abandoned. Nothing is ended on behalf of a
+    /// supervisor that is abandoned itself: its places may be its successor's.
+    pub(crate) async fn clear(&self, path: &TreePath, on_behalf: &Record) {
         let deadline = Instant::now() + KILL_GRACE;
-        loop {
+        while on_behalf.state() != ActorState::Abandoned {
             let left = self.at_and_under(path);
             if left.is_empty() {
                 return;
             }
             left.iter().for_each(|record| record.kill());
             for record in left {
-                if timeout_at(deadline, record.gone()).await.is_err() {
-                    record.abandon();
+                if timeout_at(deadline, record.gone()).await.is_err() && record.abandon() {
+                    self.note(&record.birth.path, record.birth.incarnation, Happening::Abandoned);
                 }
             }
             // Once more: a supervisor may have started a child just before it was killed.
@@ -140,133 +208,41 @@ impl Directory {
         alive.map(|(_, record)| Arc::clone(record)).collect()
     }
 
+    /// Returns those that are stuck now, and for how long.
+    pub(crate) fn stuck(&self) -> Vec<(Arc<Record>, Duration)> {
+        let now = Instant::now();
+        let stuck = |record: Arc<Record>| record.stuck_for(now).map(|stuck_for| (record, stuck_for));
+        self.alive().into_iter().filter_map(stuck).collect()
+    }
+
+    pub(crate) fn note(&self, path: &TreePath, incarnation: u64, what: Happening) {
+        self.inner
+            .events
+            .note(Instant::now().into_std(), path, incarnation, what);
+    }
+
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.inner.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn enter(&self, record: &Arc<Record>) {
+        let key = (record.birth.path.clone(), record.serial);
+        self.records().insert(key, Arc::clone(record));
+    }
+
+    pub(crate) fn leave(&self, record: &Record) {
+        let key = (record.birth.path.clone(), record.serial);
+        // The lock is given back before what the record held is dropped.
+        let record = self.records().remove(&key);
+        drop(record);
+    }
+
+    /// Returns the records, so that they can be looked at without the lock.
+    fn alive(&self) -> Vec<Arc<Record>> {
+        self.records().values().map(Arc::clone).collect()
+    }
+
     fn records(&self) -> MutexGuard<'_, BTreeMap<(TreePath, u64), Arc<Record>>> {
         self.inner.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What is said about a life before it begins.
-pub(crate) struct Birth {
-    pub(crate) path: TreePath,
-    /// Unique in the process: the names of all ancestors, each with its incarnation.
-    pub(crate) name: String,
-    pub(crate) incarnation: u64,
-    pub(crate) kind: Kind,
-    pub(crate) restarts: u64,
-    pub(crate) last_exit: Option<Exit>,
-}
-
-/// One life in the directory.
-pub(crate) struct Record {
-    pub(crate) birth: Birth,
-    serial: u64,
-    started_at: Instant,
-    state: AtomicU8,
-    presence: OnceLock<Presence>,
-    gone: watch::Receiver<()>,
-}
-
-/// What is known of a life once `ractor` knows it.
-pub(crate) struct Presence {
-    pub(crate) cell: ActorCell,
-    pub(crate) stats: Arc<ActorStats>,
-    pub(crate) commands: Option<Handle<Command>>,
-}
-
-impl Record {
-    pub(crate) fn presence(&self) -> Option<&Presence> {
-        self.presence.get()
-    }
-
-    /// Waits until nothing of this life exists.
-    pub(crate) async fn gone(&self) {
-        // The sender never sends; it is dropped by the life itself.
-        self.gone.clone().changed().await.ok();
-    }
-
-    pub(crate) fn stop(&self) {
-        self.set_state(ActorState::Stopping);
-        if let Some(presence) = self.presence() {
-            presence.cell.stop(Some(Exit::Shutdown.to_reason()));
-        }
-    }
-
-    pub(crate) fn kill(&self) {
-        self.set_state(ActorState::Stopping);
-        if let Some(presence) = self.presence() {
-            presence.cell.kill();
-        }
-    }
-
-    fn abandon(&self) {
-        self.set_state(ActorState::Abandoned);
-        let Birth {
-            path, incarnation, ..
-        } = &self.birth;
-        error!(target: "hiveforge.supervisor", %path, incarnation, "actor does not end when killed: abandoned");
-    }
-
-    pub(crate) fn set_state(&self, state: ActorState) {
-        self.state.store(state as u8, Ordering::Relaxed);
-    }
-
-    fn state(&self) -> ActorState {
-        use ActorState::{Abandoned, Running, Starting, Stopping};
-        [Starting, Running, Stopping, Abandoned][usize::from(self.state.load(Ordering::Relaxed))]
-    }
-
-    fn info(&self) -> Option<ActorInfo> {
-        Some(ActorInfo {
-            path: self.birth.path.clone(),
-            incarnation: self.birth.incarnation,
-            kind: self.birth.kind,
-            state: self.state(),
-            started_at: self.started_at.into_std(),
-            restarts: self.birth.restarts,
-            last_exit: self.birth.last_exit.clone(),
-            mailbox: self.presence()?.stats.info(),
-        })
-    }
-}
-
-/// Held by everything that an actor is made of; its end is the actor's end.
-pub(crate) struct Life {
-    pub(crate) record: Arc<Record>,
-    pub(crate) directory: Directory,
-    _alive: watch::Sender<()>,
-}
-
-impl Life {
-    pub(crate) fn new(directory: &Directory, birth: Birth) -> Self {
-        let (alive, gone) = watch::channel(());
-        let record = Record {
-            birth,
-            serial: directory.inner.serial.fetch_add(1, Ordering::Relaxed),
-            started_at: Instant::now(),
-            state: AtomicU8::new(ActorState::Starting as u8),
-            presence: OnceLock::new(),
-            gone,
-        };
-        Self {
-            record: Arc::new(record),
-            directory: directory.clone(),
-            _alive: alive,
-        }
-    }
-
-    /// Puts the life into the directory.
-    pub(crate) fn enter(&self, presence: Presence) {
-        self.record.presence.get_or_init(|| presence);
-        let key = (self.record.birth.path.clone(), self.record.serial);
-        self.directory.records().insert(key, Arc::clone(&self.record));
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        let key = (self.record.birth.path.clone(), self.record.serial);
-        // The lock is given back before what the record held is dropped.
-        let record = self.directory.records().remove(&key);
-        drop(record);
     }
 }

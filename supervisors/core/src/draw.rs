@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::directory::Kind;
-use crate::spec::{AutoShutdown, Body, ChildSpec, Intensity, Restart, Shutdown, Strategy, TreeSpec};
+use crate::spec::{AutoShutdown, Backoff, Body, ChildSpec, Intensity, Restart, Shutdown, Strategy, TreeSpec};
 
 /// Returns the tree as text, one line for each child, ended by a line feed.
 pub fn draw(name: &str, tree: &TreeSpec) -> String {
@@ -117,7 +117,12 @@ fn restart_rule(child: &ChildSpec) -> String {
         Shutdown::Infinity if child.kind() == Kind::Worker => "stops in its own time".to_owned(),
         Shutdown::Infinity => "stops after its children".to_owned(),
     };
-    format!("{restart}{significant}, {shutdown}")
+    let backoff = child
+        .backoff
+        .map_or_else(String::new, |Backoff { base, max, .. }| {
+            format!(", restarted after {base:?} to {max:?}")
+        });
+    format!("{restart}{significant}, {shutdown}{backoff}")
 }
 
 fn intensity(Intensity { max, within }: &Intensity) -> String {

@@ -12,10 +12,11 @@ use arc_swap::ArcSwapOption;
 use thiserror::Error;
 
 use crate::TreePath;
+use crate::children::ChildInfo;
 use crate::handle::{AskError, Handle, Refused};
 use crate::policy::ChildKey;
 use crate::spec::{AutoShutdown, ChildSpec, Intensity, SpecError};
-use crate::supervisor::{COMMANDS_MAX, ChildInfo, Command};
+use crate::supervisor::{COMMANDS_MAX, Command};
 
 type Template<Args> = dyn Fn(Args) -> ChildSpec + Send + Sync;
 
@@ -97,7 +98,7 @@ impl<Args: Send + 'static> Dynamic<Args> {
         let answer = self
             .inner
             .commands
-            .ask_until_down(|reply| Command::StartChild(spec, reply))
+            .ask_until_down(|reply| Command::StartDynamic(spec, reply))
             .await;
         answer.unwrap_or_else(|error| match error {
             AskError::Busy => Err(StartChildError::Full),
@@ -111,7 +112,7 @@ impl<Args: Send + 'static> Dynamic<Args> {
         let answer = self
             .inner
             .commands
-            .ask_until_down(|reply| Command::TerminateChild(child, reply))
+            .ask_until_down(|reply| Command::EndDynamic(child, reply))
             .await;
         answer.map_err(refused)
     }
@@ -159,7 +160,7 @@ impl<Args> fmt::Debug for Dynamic<Args> {
     }
 }
 
-fn refused(error: AskError) -> Refused {
+pub(crate) fn refused(error: AskError) -> Refused {
     match error {
         AskError::Busy => Refused::Busy,
         AskError::Down | AskError::TimedOut => Refused::Down,

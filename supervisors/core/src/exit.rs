@@ -66,10 +66,12 @@ const GAVE_UP: &str = "gave up: ";
 /// How much of an actor's last words is kept, in bytes. They are repeated in the line of every supervisor above.
 pub(crate) const LAST_WORDS_BYTES_MAX: usize = 1024;
 
-/// Cuts a text to [`LAST_WORDS_BYTES_MAX`].
-pub(crate) fn brief(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(LAST_WORDS_BYTES_MAX));
-    text
+/// Makes a text one line and cuts it to [`LAST_WORDS_BYTES_MAX`]: logs are read by line, and most failed assertions have
+/// several.
+pub(crate) fn brief(text: String) -> String {
+    let mut line = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    line.truncate(line.floor_char_boundary(LAST_WORDS_BYTES_MAX));
+    line
 }
 
 impl fmt::Display for Exit {
@@ -105,6 +107,15 @@ mod tests {
         let words = format!("x{}", "ü".repeat(LAST_WORDS_BYTES_MAX));
         assert_eq!(brief(words).len(), LAST_WORDS_BYTES_MAX - 1);
         assert_eq!(brief("short".to_owned()), "short");
+    }
+
+    #[test]
+    fn last_words_are_one_line() {
+        let failed = "assertion `left == right` failed\n  left: 1\r\n right: 2";
+        assert_eq!(
+            brief(failed.to_owned()),
+            "assertion `left == right` failed left: 1 right: 2"
+        );
     }
 
     #[test]

@@ -83,12 +83,10 @@ impl<M: Send + 'static> Handle<M> {
     pub fn try_tell(&self, msg: M) -> Result<(), Refused> {
         let mailbox = self.inner.bound.load();
         let mailbox = mailbox.as_ref().ok_or(Refused::Down)?;
-        let permit = Arc::clone(&mailbox.stats().permits)
-            .try_acquire_owned()
-            .map_err(|e| match e {
-                TryAcquireError::NoPermits => Refused::Busy,
-                TryAcquireError::Closed => Refused::Down,
-            })?;
+        let permit = mailbox.stats().permits.try_acquire().map_err(|e| match e {
+            TryAcquireError::NoPermits => Refused::Busy,
+            TryAcquireError::Closed => Refused::Down,
+        })?;
         mailbox.send(msg, permit).then_some(()).ok_or(Refused::Down)
     }
 
@@ -96,8 +94,12 @@ impl<M: Send + 'static> Handle<M> {
     /// that wait for each other's room never wake again. Returns [`Refused::Down`] if the incarnation ends meanwhile.
     pub async fn tell_waiting(&self, msg: M) -> Result<(), Refused> {
         let mailbox = self.inner.bound.load_full().ok_or(Refused::Down)?;
-        let permits = Arc::clone(&mailbox.stats().permits);
-        let permit = permits.acquire_owned().await.map_err(|_closed| Refused::Down)?;
+        let permit = mailbox
+            .stats()
+            .permits
+            .acquire()
+            .await
+            .map_err(|_closed| Refused::Down)?;
         mailbox.send(msg, permit).then_some(()).ok_or(Refused::Down)
     }
 
@@ -135,10 +137,12 @@ impl<M: Send + 'static> Handle<M> {
         self.inner.capacity
     }
 
-    /// Points the handle at an incarnation that is up.
+    /// Points the handle at an incarnation that is up. Who waits for room at one that was abandoned waits no longer.
     pub(crate) fn bind(&self, mailbox: Mailbox<M>) -> Arc<Mailbox<M>> {
         let mailbox = Arc::new(mailbox);
-        self.inner.bound.store(Some(Arc::clone(&mailbox)));
+        if let Some(abandoned) = self.inner.bound.swap(Some(Arc::clone(&mailbox))) {
+            abandoned.stats().permits.close();
+        }
         mailbox
     }
 

@@ -47,33 +47,47 @@
 //! # }
 //! ```
 
+#[cfg(all(feature = "faults", not(debug_assertions)))]
+compile_error!("the feature `faults` is for tests and drills: it does not belong into a release build");
+
 mod actor;
 mod child;
+mod children;
 mod ctx;
 mod directory;
 mod draw;
 mod dynamic;
+mod events;
 mod exit;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod handle;
+mod latency;
+mod life;
 mod mailbox;
 mod path;
+mod places;
 mod policy;
 mod spec;
 mod supervisor;
 mod tree;
+mod watch;
 
 pub use actor::{Actor, Failure};
+pub use children::{ChildCounts, ChildError, ChildInfo, ChildStatus};
 pub use ctx::{Ctx, TASKS_MAX, TooManyTasks};
-pub use directory::{ActorInfo, ActorState, Directory, KILL_GRACE, Kind};
+pub use directory::{ActorInfo, ActorState, Directory, KILL_GRACE, Kind, WindowInfo};
 pub use draw::draw;
 pub use dynamic::{ChildRef, Dynamic, StartChildError};
+pub use events::{EVENTS_MAX, Happening, Totals, TreeEvent};
 pub use exit::Exit;
 pub use handle::{AskError, Handle, Refused, Reply};
+pub use latency::{Histogram, LATENCY_BUCKETS};
 pub use mailbox::MailboxInfo;
 pub use path::TreePath;
+pub use places::{Place, places};
 pub use spec::{
-    AutoShutdown, ChildSpec, DynamicSpec, Intensity, Restart, Shutdown, SpecError, Strategy, TreeSpec,
-    WORKER_SHUTDOWN, WORKER_START,
+    AutoShutdown, Backoff, ChildSpec, DynamicSpec, Intensity, Restart, Shutdown, SpecError, Strategy,
+    TreeSpec, WORKER_HANDLE, WORKER_SHUTDOWN, WORKER_START,
 };
-pub use supervisor::{ChildInfo, ChildStatus};
 pub use tree::{StartError, Tree};

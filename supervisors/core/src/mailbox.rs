@@ -1,7 +1,7 @@
 //! The mailbox of one incarnation: a bound, and counts.
 //!
-//! The one idea: `ractor` queues are unbounded, so every message from outside carries a permit of the receiver. The
-//! permit is given back when the message is taken out, or when the queue is thrown away at the receiver's death.
+//! The one idea: `ractor` queues are unbounded, so every message from outside takes a permit of the receiver, which is
+//! given back when the message is taken out. Permits belong to one incarnation and end with it, as does its queue.
 //! Depth is therefore exact without asking anybody. What an actor tells itself travels without a permit.
 
 use std::sync::Arc;
@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use crate::latency::{Histogram, Waits};
 
 /// What travels through `ractor`.
 pub(crate) struct Envelope<M> {
     pub(crate) load: Load<M>,
-    queued_at: Instant,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Only of what counts against the bound.
+    queued_at: Option<Instant>,
 }
 
 pub(crate) enum Load<M> {
@@ -33,8 +35,7 @@ impl<M> Envelope<M> {
     pub(crate) fn internal(load: Load<M>) -> Self {
         Self {
             load,
-            queued_at: Instant::now(),
-            permit: None,
+            queued_at: None,
         }
     }
 }
@@ -55,11 +56,12 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 
     /// Returns false if the actor is gone; the message is dropped then.
-    pub(crate) fn send(&self, msg: M, permit: OwnedSemaphorePermit) -> bool {
+    pub(crate) fn send(&self, msg: M, permit: SemaphorePermit<'_>) -> bool {
+        // Given back when the message is taken out. What is lost with the queue is lost with the mailbox.
+        permit.forget();
         let envelope = Envelope {
             load: Load::Told(msg),
-            queued_at: Instant::now(),
-            permit: Some(permit),
+            queued_at: Some(Instant::now()),
         };
         let accepted = self.actor.send_message(envelope).is_ok();
         if accepted {
@@ -69,35 +71,51 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 }
 
-/// Counts of one incarnation, written by its mailbox and read by the directory.
+/// Counts of one incarnation, written by its mailbox and its task, read by the directory.
 pub(crate) struct ActorStats {
     capacity: usize,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Semaphore,
     sent: AtomicU64,
-    handled: AtomicU64,
-    waited_ns: AtomicU64,
+    waits: Waits,
+    born: Instant,
+    /// When the present handler began, in nanoseconds after `born`; [`IDLE`] between messages.
+    busy_since: AtomicU64,
 }
+
+const IDLE: u64 = u64::MAX;
 
 impl ActorStats {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            permits: Arc::new(Semaphore::new(capacity)),
+            permits: Semaphore::new(capacity),
             sent: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
-            waited_ns: AtomicU64::new(0),
+            waits: Waits::default(),
+            born: Instant::now(),
+            busy_since: AtomicU64::new(IDLE),
         }
     }
 
-    /// Takes the load out of its envelope, which gives the permit back.
-    pub(crate) fn open<M>(&self, envelope: Envelope<M>) -> Load<M> {
-        if let Some(permit) = envelope.permit {
-            drop(permit);
-            let waited = u64::try_from(envelope.queued_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.waited_ns.fetch_add(waited, Ordering::Relaxed);
-            self.handled.fetch_add(1, Ordering::Relaxed);
+    /// Takes the load out of its envelope, which gives the permit back. The actor is busy from `now` on.
+    pub(crate) fn open<M>(&self, envelope: Envelope<M>, now: Instant) -> Load<M> {
+        let since = u64::try_from(now.duration_since(self.born).as_nanos()).unwrap_or(IDLE);
+        self.busy_since.store(since, Ordering::Relaxed);
+        if let Some(queued_at) = envelope.queued_at {
+            self.permits.add_permits(1);
+            self.waits.count(now.duration_since(queued_at));
         }
         envelope.load
+    }
+
+    /// The handler is done.
+    pub(crate) fn idle(&self) {
+        self.busy_since.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Returns for how long the present handler has been at work.
+    pub(crate) fn busy_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.busy_since.load(Ordering::Relaxed);
+        (since != IDLE).then(|| now.saturating_duration_since(self.born + Duration::from_nanos(since)))
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -105,12 +123,13 @@ impl ActorStats {
     }
 
     pub(crate) fn info(&self) -> MailboxInfo {
+        let waits = self.waits.read();
         MailboxInfo {
             depth: self.depth(),
             capacity: self.capacity,
             sent: self.sent.load(Ordering::Relaxed),
-            handled: self.handled.load(Ordering::Relaxed),
-            waited: Duration::from_nanos(self.waited_ns.load(Ordering::Relaxed)),
+            handled: waits.counts.iter().sum(),
+            waits,
         }
     }
 }
@@ -126,6 +145,6 @@ pub struct MailboxInfo {
     pub sent: u64,
     /// Messages taken out since this incarnation started.
     pub handled: u64,
-    /// The time that all handled messages together have waited.
-    pub waited: Duration,
+    /// How long the handled messages have waited.
+    pub waits: Histogram,
 }

@@ -5,16 +5,19 @@
 //! starts and terminations is the order of confirmations. No clock (`now` is an argument), no tokio, no `ractor`.
 //! The rules are those of OTP's `supervisor.erl`; where they surprise, the comment says so.
 
+mod pace;
+mod requests;
 mod vocabulary;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use self::pace::Pace;
 pub(crate) use self::vocabulary::{Action, ChildKey, ChildRules, Event, Life, Rules};
 use self::window::Window;
 use crate::Exit;
@@ -25,7 +28,7 @@ pub(crate) struct Policy {
     rules: Rules,
     window: Window,
     children: BTreeMap<ChildKey, Child>,
-    ids: HashSet<Arc<str>>,
+    ids: HashMap<Arc<str>, ChildKey>,
     /// Children that are no more, until somebody asks.
     forgotten: Vec<ChildKey>,
     n_keys: u64,
@@ -40,6 +43,19 @@ struct Child {
     incarnation: u64,
     /// Why the last attempt to restart it failed.
     trouble: String,
+    pace: Pace,
+}
+
+impl Child {
+    fn new(rules: ChildRules) -> Self {
+        Self {
+            pace: Pace::new(rules.backoff),
+            rules,
+            life: Life::Down,
+            incarnation: 0,
+            trouble: String::new(),
+        }
+    }
 }
 
 /// What a failed start means depends on what it was for.
@@ -47,6 +63,7 @@ struct Child {
 enum Purpose {
     Init,
     Spawn,
+    Revive,
     Restart,
     End,
 }
@@ -54,6 +71,7 @@ enum Purpose {
 enum Step {
     Terminate(Vec<ChildKey>),
     Start(ChildKey),
+    Delay(ChildKey, Duration),
     Exit(Exit),
 }
 
@@ -63,7 +81,7 @@ impl Policy {
             rules,
             window: Window::new(rules.intensity),
             children: BTreeMap::new(),
-            ids: HashSet::new(),
+            ids: HashMap::new(),
             forgotten: Vec::new(),
             n_keys: 0,
             purpose: Purpose::Init,
@@ -72,30 +90,13 @@ impl Policy {
         }
     }
 
-    /// Adds a child at the end of the start order, not started yet.
-    pub(crate) fn add(&mut self, rules: ChildRules) -> ChildKey {
-        self.n_keys += 1;
-        let key = ChildKey(self.n_keys);
-        self.ids.insert(Arc::clone(&rules.id));
-        self.children.insert(
-            key,
-            Child {
-                rules,
-                life: Life::Down,
-                incarnation: 0,
-                trouble: String::new(),
-            },
-        );
-        key
-    }
-
     /// Takes what happened and returns what to do next. Events that do not fit are ignored: confirmations of nothing,
     /// events of an earlier life, and anything but the confirmation while an action is unconfirmed.
     pub(crate) fn step(&mut self, event: Event, now: Instant) -> Action {
         match (self.unconfirmed.take(), event) {
             (None, event) => self.decide(event, now),
             (Some(Step::Start(key)), Event::Started) => {
-                self.set(key, Life::Up);
+                self.on_started(key, now);
                 self.next()
             }
             (Some(Step::Start(key)), Event::StartFailed(why)) => self.on_start_failed(key, &why),
@@ -110,26 +111,14 @@ impl Policy {
         }
     }
 
-    pub(crate) fn contains(&self, key: ChildKey) -> bool {
-        self.children.contains_key(&key)
-    }
-
-    pub(crate) fn has_id(&self, id: &str) -> bool {
-        self.ids.contains(id)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.children.len()
-    }
-
     /// Returns the children forgotten since the last call: temporary or dynamic, and ended.
     pub(crate) fn take_forgotten(&mut self) -> Vec<ChildKey> {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Returns how many restarts the current window holds.
-    pub(crate) fn restarts_in_window(&self) -> usize {
-        self.window.len()
+    /// Returns when the restarts happened that the window held at the last one.
+    pub(crate) fn restarts(&self) -> impl Iterator<Item = Instant> {
+        self.window.restarts()
     }
 
     /// Returns the children in start order.
@@ -144,6 +133,7 @@ impl Policy {
                 self.children.keys().copied().map(Step::Start).collect(),
             ),
             Event::Spawn(key) => self.pursue(Purpose::Spawn, [Step::Start(key)].into()),
+            Event::Revive(key) => self.pursue(Purpose::Revive, [Step::Start(key)].into()),
             Event::End(key) => self.pursue(Purpose::End, [Step::Terminate(vec![key])].into()),
             Event::Exited {
                 key,
@@ -182,12 +172,27 @@ impl Policy {
     }
 
     fn on_retry(&mut self, key: ChildKey, incarnation: u64, now: Instant) -> Action {
-        match self.children.get(&key) {
-            Some(child) if child.life == Life::Restarting && child.incarnation == incarnation => {
-                let why = format!("could not be restarted: {}", child.trouble);
-                self.restart(key, &why, now)
-            }
-            _ => Action::Rest,
+        let child = self.children.get_mut(&key);
+        let Some(child) = child.filter(|child| child.incarnation == incarnation) else {
+            return Action::Rest;
+        };
+        let waited_as = child.life;
+        if matches!(waited_as, Life::Down | Life::Up) {
+            return Action::Rest;
+        }
+        // Its retry is used up: if a sibling's start fails first, the retry that follows is the sibling's.
+        child.life = Life::Down;
+        if waited_as == Life::Delayed {
+            return self.sweep(key, None);
+        }
+        let why = format!("could not be restarted: {}", child.trouble);
+        self.restart(key, &why, now)
+    }
+
+    fn on_started(&mut self, key: ChildKey, now: Instant) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.life = Life::Up;
+            child.pace.up(now);
         }
     }
 
@@ -200,27 +205,40 @@ impl Policy {
                 let line = format!("child {:?} could not start: {why}", child.rules.id);
                 self.wind_down(Exit::Crashed(line))
             }
-            Purpose::Spawn | Purpose::End => {
+            Purpose::Spawn => {
                 self.forget(key);
                 self.next()
             }
+            Purpose::Revive | Purpose::End => self.next(),
             // Siblings of the same sweep that come later stay down: the retry sweeps again, from this child on.
             Purpose::Restart => {
                 child.life = Life::Restarting;
                 why.clone_into(&mut child.trouble);
                 let incarnation = child.incarnation;
                 self.plan.clear();
-                Action::Retry { key, incarnation }
+                Action::Retry {
+                    key,
+                    incarnation,
+                    after: Duration::ZERO,
+                }
             }
         }
     }
 
     fn restart(&mut self, key: ChildKey, why: &str, now: Instant) -> Action {
-        // Its retry is used up: if a sibling's start fails first, the retry that follows is the sibling's.
-        self.set(key, Life::Down);
         if !self.window.admit(now) {
             return self.wind_down(Exit::GaveUp(self.last_words(key, why)));
         }
+        let delay = self
+            .children
+            .get_mut(&key)
+            .and_then(|child| child.pace.delay(now));
+        self.sweep(key, delay)
+    }
+
+    /// Ends those who share the child's fate, in reverse start order, and starts them and the child, in start order: at
+    /// once, or after the delay, in another sweep that ends what was started meanwhile.
+    fn sweep(&mut self, key: ChildKey, delay: Option<Duration>) -> Action {
         let swept: Vec<ChildKey> = match self.rules.strategy {
             Strategy::OneForOne => vec![key],
             Strategy::OneForAll => self.children.keys().copied().collect(),
@@ -231,11 +249,16 @@ impl Policy {
             .rev()
             .filter(|other| **other != key)
             .map(|other| Step::Terminate(vec![*other]));
-        // A transient child that had ended for good comes back with the sweep, a temporary one does not (OTP).
+        // A child that had ended for good, by itself or on request, comes back with the sweep, a temporary one does
+        // not: `restart_multiple_children` of `supervisor.erl` starts all whose specs are left.
         let starts = swept
             .iter()
-            .filter(|key| self.children[key].rules.restart != Restart::Temporary);
-        let plan = ends.chain(starts.map(|key| Step::Start(*key))).collect();
+            .filter(|key| self.children[key].rules.restart != Restart::Temporary)
+            .map(|key| Step::Start(*key));
+        let plan = match delay {
+            None => ends.chain(starts).collect(),
+            Some(delay) => ends.chain([Step::Delay(key, delay)]).collect(),
+        };
         self.pursue(Purpose::Restart, plan)
     }
 
@@ -260,6 +283,15 @@ impl Policy {
         while let Some(step) = self.plan.pop_front() {
             match step {
                 Step::Exit(exit) => return Action::Exit(exit),
+                Step::Delay(key, after) => {
+                    self.set(key, Life::Delayed);
+                    let incarnation = self.children.get(&key).map_or(0, |child| child.incarnation);
+                    return Action::Retry {
+                        key,
+                        incarnation,
+                        after,
+                    };
+                }
                 Step::Start(key) => {
                     if let Some(incarnation) = self.give_birth(key) {
                         self.unconfirmed = Some(Step::Start(key));

@@ -2,25 +2,29 @@
 //!
 //! The one idea: a tree is drawn, checked, started and tested from the same value, and nothing about restarts is
 //! written anywhere else. The words and their defaults are those of OTP's `supervisor`; `policy` gives them
-//! their meaning.
+//! their meaning, `check` says which of them make none.
 
-use std::collections::HashSet;
+mod check;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use thiserror::Error;
 
+pub use self::check::SpecError;
 use crate::child::{ChildCtx, NotStarted};
 use crate::directory::Kind;
 use crate::dynamic::{Dynamic, DynamicShape};
+use crate::life::Limits;
 use crate::{Actor, Handle};
 
 /// How long a worker may take to stop, unless its spec says otherwise.
 pub const WORKER_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a worker may take to start, unless its spec says otherwise.
 pub const WORKER_START: Duration = Duration::from_secs(30);
+/// How long a worker may take to handle one message, unless its spec says otherwise.
+pub const WORKER_HANDLE: Duration = Duration::from_secs(30);
 
 /// Which siblings share the fate of a child that is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,19 @@ pub enum Shutdown {
     Timeout(Duration),
     /// Asked to stop, and waited for. For supervisors, which bound their own children.
     Infinity,
+}
+
+/// How long the restarts of one child wait, so that a fault which needs time to pass is given it. The restart is
+/// counted, and siblings that share the child's fate are terminated, when it fails; the starts follow after the delay.
+/// There is no jitter: it is one child of one process, and there is no herd to spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first delay. It doubles with every failure in a row.
+    pub base: Duration,
+    /// The longest delay.
+    pub max: Duration,
+    /// A life that lasted this long ends the row: the next delay is `base` again.
+    pub reset_after: Duration,
 }
 
 /// How many restarts within how long a supervisor performs; one more, and it gives up.
@@ -124,7 +141,8 @@ pub struct ChildSpec {
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
     pub(crate) significant: bool,
-    pub(crate) start_timeout: Option<Duration>,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) limits: Limits,
 }
 
 #[derive(Clone)]
@@ -149,36 +167,45 @@ impl ChildSpec {
             let (handle, make) = (handle.clone(), Arc::clone(&make));
             Box::pin(async move { ctx.spawn(make(), handle).await })
         });
-        let defaults = (Shutdown::Timeout(WORKER_SHUTDOWN), Some(WORKER_START));
-        Self::new(id.into(), Body::Worker(start), defaults)
+        let limits = Limits {
+            start: Some(WORKER_START),
+            handle: Some(WORKER_HANDLE),
+        };
+        Self::new(
+            id.into(),
+            Body::Worker(start),
+            Shutdown::Timeout(WORKER_SHUTDOWN),
+            limits,
+        )
     }
 
     /// Describes a supervisor with a fixed list of children.
     pub fn supervisor(id: impl Into<String>, tree: TreeSpec) -> Self {
-        Self::new(
-            id.into(),
-            Body::Supervisor(Arc::new(tree)),
-            (Shutdown::Infinity, None),
-        )
+        Self::new_supervisor(id.into(), Body::Supervisor(Arc::new(tree)))
     }
 
     /// Describes a supervisor whose children are started on demand.
     pub fn dynamic<Args: Send + 'static>(id: impl Into<String>, spec: DynamicSpec<Args>) -> Self {
-        Self::new(
-            id.into(),
-            Body::Dynamic(Arc::new(spec.into_shape())),
-            (Shutdown::Infinity, None),
-        )
+        Self::new_supervisor(id.into(), Body::Dynamic(Arc::new(spec.into_shape())))
     }
 
-    fn new(id: String, body: Body, (shutdown, start_timeout): (Shutdown, Option<Duration>)) -> Self {
+    fn new_supervisor(id: String, body: Body) -> Self {
+        let limits = Limits {
+            start: None,
+            handle: None,
+        };
+        Self::new(id, body, Shutdown::Infinity, limits)
+    }
+
+    fn new(id: String, body: Body, shutdown: Shutdown, limits: Limits) -> Self {
         Self {
             id: id.into(),
             body,
             restart: Restart::Permanent,
             shutdown,
             significant: false,
-            start_timeout,
+            backoff: None,
+            limits,
         }
     }
 
@@ -200,10 +227,32 @@ impl ChildSpec {
         }
     }
 
+    /// Lets its restarts wait. The default is not to, as in OTP.
+    pub fn backoff(self, backoff: Backoff) -> Self {
+        Self {
+            backoff: Some(backoff),
+            ..self
+        }
+    }
+
     /// Limits how long a start may take. The default is [`WORKER_START`]; a supervisor has no limit of its own.
     pub fn start_timeout(self, limit: Duration) -> Self {
+        let start = Some(limit);
         Self {
-            start_timeout: Some(limit),
+            limits: Limits { start, ..self.limits },
+            ..self
+        }
+    }
+
+    /// Limits how long handling one message may take; longer is a crash. The default is [`WORKER_HANDLE`]. Code that
+    /// blocks the thread cannot be ended: it shows as [`ActorState::Stuck`](crate::ActorState::Stuck). For workers only.
+    pub fn handle_deadline(self, limit: Duration) -> Self {
+        let handle = Some(limit);
+        Self {
+            limits: Limits {
+                handle,
+                ..self.limits
+            },
             ..self
         }
     }
@@ -215,75 +264,6 @@ impl ChildSpec {
             Body::Dynamic(_) => Kind::Dynamic,
         }
     }
-
-    /// Refuses what cannot mean anything, for this child and all below it.
-    pub(crate) fn check(&self, parent: AutoShutdown) -> Result<(), SpecError> {
-        let id = || self.id.to_string();
-        if self.id.is_empty() || self.id.contains(['/', '#']) {
-            return Err(SpecError::BadId { id: id() });
-        }
-        if self.significant && self.restart == Restart::Permanent {
-            return Err(SpecError::SignificantPermanent { id: id() });
-        }
-        if self.significant && parent == AutoShutdown::Never {
-            return Err(SpecError::SignificantInVain { id: id() });
-        }
-        match &self.body {
-            Body::Worker(_) => Ok(()),
-            Body::Supervisor(tree) => tree.check(&self.id),
-            Body::Dynamic(shape) if shape.max_children == 0 => Err(SpecError::NoRoom { id: id() }),
-            Body::Dynamic(shape) => shape.intensity.check(&self.id),
-        }
-    }
-}
-
-impl TreeSpec {
-    fn check(&self, id: &str) -> Result<(), SpecError> {
-        self.intensity.check(id)?;
-        let mut seen = HashSet::with_capacity(self.children.len());
-        for child in &self.children {
-            child.check(self.auto_shutdown)?;
-            if !seen.insert(&child.id) {
-                return Err(SpecError::DuplicateId {
-                    id: child.id.to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Intensity {
-    fn check(&self, id: &str) -> Result<(), SpecError> {
-        if self.within.is_zero() {
-            Err(SpecError::NoWindow { id: id.to_owned() })
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Why a spec cannot be started.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SpecError {
-    /// Ids name children, also in their paths.
-    #[error("two children of one supervisor have the id {id:?}")]
-    DuplicateId { id: String },
-    /// It would not make a path.
-    #[error("child id {id:?} is empty or contains '/' or '#'")]
-    BadId { id: String },
-    /// A permanent child is always restarted.
-    #[error("child {id:?} is significant and permanent: it would never end by itself")]
-    SignificantPermanent { id: String },
-    /// Its end would have no effect.
-    #[error("child {id:?} is significant, but its supervisor never shuts itself down")]
-    SignificantInVain { id: String },
-    /// Restarts could not be counted.
-    #[error("supervisor {id:?} counts restarts within no time at all")]
-    NoWindow { id: String },
-    /// No child could be started.
-    #[error("dynamic supervisor {id:?} has room for no child")]
-    NoRoom { id: String },
 }
 
 /// A supervisor whose children are started on demand, all from one template. They are restarted one by one and

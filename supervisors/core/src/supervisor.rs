@@ -4,18 +4,22 @@
 //! tree. While it starts or ends children it hears nothing else, as in OTP; a kill still reaches it. Events of actors
 //! that are no longer its children (ended by itself, abandoned, an earlier life) are not looked at.
 
+mod requests;
 mod shell;
 
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::time::Instant;
 
+pub(crate) use self::requests::Change;
 use self::shell::Shell;
-use crate::child::Port;
-use crate::directory::{ActorState, Kind, Life, Presence};
+use crate::child::{Port, TOO_LATE};
+use crate::children::{ChildCounts, ChildError, ChildInfo};
 use crate::dynamic::{ChildRef, DynamicShape, StartChildError};
 use crate::exit::Exit;
 use crate::handle::{Handle, Reply};
+use crate::life::{Life, Presence};
 use crate::mailbox::{Envelope, Load};
 use crate::policy::{ChildKey, Event, Rules};
 use crate::spec::{AutoShutdown, ChildSpec, Strategy, TreeSpec};
@@ -26,33 +30,11 @@ pub(crate) const COMMANDS_MAX: usize = 1024;
 /// What a supervisor is asked for.
 pub(crate) enum Command {
     Retry { key: ChildKey, incarnation: u64 },
-    StartChild(ChildSpec, Reply<Result<ChildRef, StartChildError>>),
-    TerminateChild(ChildRef, Reply<bool>),
+    StartDynamic(ChildSpec, Reply<Result<ChildRef, StartChildError>>),
+    EndDynamic(ChildRef, Reply<bool>),
+    Change(Change, Reply<Result<(), ChildError>>),
     WhichChildren(Reply<Vec<ChildInfo>>),
-}
-
-/// A child as its supervisor sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChildInfo {
-    /// Its id in the spec.
-    pub id: String,
-    /// Whether it works or supervises.
-    pub kind: Kind,
-    /// Whether it is there.
-    pub status: ChildStatus,
-    /// How often it was started again.
-    pub restarts: u64,
-}
-
-/// Whether a child is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChildStatus {
-    /// It is up.
-    Running,
-    /// Its restart failed and is tried again.
-    Restarting,
-    /// It ended for good; its spec is kept.
-    Down,
+    CountChildren(Reply<ChildCounts>),
 }
 
 /// Which children a supervisor has.
@@ -111,6 +93,22 @@ impl Supervisor {
             life,
         }
     }
+
+    fn leave(&self, myself: &ActorRef<Envelope<Command>>, exit: Option<Exit>) {
+        if let Some(exit) = exit {
+            self.life.record.note_exit(exit.clone());
+            myself.stop(Some(exit.to_reason()));
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    /// However it ended: who counts its children must not count those that are gone.
+    fn drop(&mut self) {
+        if let Shape::Dynamic(shape) = &self.shape {
+            shape.n_children.store(0);
+        }
+    }
 }
 
 impl ractor::Actor for Supervisor {
@@ -136,7 +134,9 @@ impl ractor::Actor for Supervisor {
             };
             return Err(why.into());
         }
-        self.life.record.set_state(ActorState::Running);
+        if !self.life.record.running() {
+            return Err(TOO_LATE.into());
+        }
         self.port.open(myself);
         Ok(shell)
     }
@@ -147,11 +147,12 @@ impl ractor::Actor for Supervisor {
         envelope: Self::Msg,
         shell: &mut Shell,
     ) -> Result<(), ActorProcessingErr> {
-        let Load::Told(command) = self.port.stats.open(envelope) else {
-            return Ok(());
+        let Load::Told(command) = self.port.stats.open(envelope, Instant::now()) else {
+            unreachable!("a supervisor sets no tick and starts no task");
         };
         let exit = shell.on_command(command).await;
-        leave(&myself, exit);
+        self.port.stats.idle();
+        self.leave(&myself, exit);
         Ok(())
     }
 
@@ -163,22 +164,16 @@ impl ractor::Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         if let Some((who, exit)) = Exit::of(event) {
             let exit = shell.on_exit(who.get_id().pid(), exit).await;
-            leave(&myself, exit);
+            self.leave(&myself, exit);
         }
         Ok(())
     }
 
     /// `ractor` would kill the children after this, all at once and without waiting.
     async fn post_stop(&self, _: ActorRef<Self::Msg>, shell: &mut Shell) -> Result<(), ActorProcessingErr> {
-        self.life.record.set_state(ActorState::Stopping);
+        self.life.record.stopping();
         let first = shell.step(Event::Shutdown);
         shell.drive(first).await;
         Ok(())
-    }
-}
-
-fn leave(myself: &ActorRef<Envelope<Command>>, exit: Option<Exit>) {
-    if let Some(exit) = exit {
-        myself.stop(Some(exit.to_reason()));
     }
 }

@@ -13,12 +13,16 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::child::{ChildCtx, NotStarted};
-use crate::directory::{Birth, Directory, Life, Record};
-use crate::handle::Refused;
+use crate::children::{ChildCounts, ChildError, ChildInfo};
+use crate::directory::Directory;
+use crate::dynamic::refused;
+use crate::events::Happening;
+use crate::handle::{AskError, Handle, Refused, Reply};
+use crate::life::{Birth, Life, Record};
 use crate::mailbox::Envelope;
 use crate::spec::{AutoShutdown, ChildSpec, SpecError, TreeSpec};
-use crate::supervisor::ChildInfo;
-use crate::supervisor::Command;
+use crate::supervisor::{Change, Command};
+use crate::watch::Watch;
 use crate::{Exit, TreePath};
 
 /// A running tree. Dropping it kills every actor in it, without order and without waiting.
@@ -27,6 +31,7 @@ pub struct Tree {
     root: Arc<Record>,
     directory: Directory,
     exit: watch::Receiver<Option<Exit>>,
+    _watch: Watch,
 }
 
 /// Why a tree is not running.
@@ -38,41 +43,66 @@ pub enum StartError {
     /// A child did not start; those started before it have been terminated, in reverse.
     #[error("{why}")]
     Failed { why: String },
+    /// The operating system has no thread for the watch over stuck actors.
+    #[error("cannot start a thread: {why}")]
+    NoThread { why: String },
 }
 
 /// Tells two trees of the same name in one process apart.
 static TREES: AtomicU64 = AtomicU64::new(1);
 
+/// A root is not restarted: it has one life.
+const ROOT_INCARNATION: u64 = 1;
+
 impl Tree {
     /// Starts all actors, in order, and waits until they are up.
     pub async fn start(name: &str, spec: TreeSpec) -> Result<Self, StartError> {
+        Self::start_in(name, spec, &Directory::new()).await
+    }
+
+    /// Starts all actors like [`Tree::start`], in a directory that others may know already. One tree, one directory.
+    pub async fn start_in(name: &str, spec: TreeSpec, directory: &Directory) -> Result<Self, StartError> {
         let spec = ChildSpec::supervisor(name, spec);
         spec.check(AutoShutdown::Never)?;
+        let watch = Watch::start(directory)?;
         let (last_word, exit) = watch::channel(None);
-        let (anchor, _task) = ractor::Actor::spawn(None, Anchor { last_word }, ())
+        let path = TreePath::root(name);
+        let anchor = Anchor {
+            last_word,
+            directory: directory.clone(),
+            root: path.clone(),
+        };
+        let (anchor, _task) = ractor::Actor::spawn(None, anchor, ())
             .await
             .expect("an actor without a name and without a start cannot fail to start");
         let anchor = anchor.get_cell();
-        let directory = Directory::default();
-        let incarnation = TREES.fetch_add(1, Ordering::Relaxed);
+        let number = TREES.fetch_add(1, Ordering::Relaxed);
         let birth = Birth {
-            path: TreePath::root(name),
-            name: format!("{name}#{incarnation}"),
-            incarnation,
+            path: path.clone(),
+            name: format!("{name}#{number}"),
+            incarnation: ROOT_INCARNATION,
             kind: spec.kind(),
+            limits: spec.limits,
             restarts: 0,
             last_exit: None,
         };
-        let life = Life::new(&directory, birth);
+        let life = Life::new(directory, birth);
         let tree = Self {
             anchor: anchor.clone(),
             root: Arc::clone(&life.record),
-            directory,
+            directory: directory.clone(),
             exit,
+            _watch: watch,
         };
         match spec.start(ChildCtx { parent: anchor, life }).await {
-            Ok(()) => Ok(tree),
-            Err(NotStarted(why)) => Err(StartError::Failed { why }),
+            Ok(()) => {
+                directory.note(&path, ROOT_INCARNATION, Happening::Started);
+                Ok(tree)
+            }
+            Err(NotStarted(why)) => {
+                directory.note(&path, ROOT_INCARNATION, Happening::StartFailed(why.clone()));
+                Err(StartError::Failed { why })
+            }
         }
     }
 
@@ -100,19 +130,76 @@ impl Tree {
         self.root.stop();
         // Too late means that it is killed below.
         timeout(deadline, self.root.gone()).await.ok();
-        self.directory.clear(&self.root.birth.path).await;
+        self.directory.clear(&self.root.birth.path, &self.root).await;
         self.directory.abandoned()
     }
 
     /// Asks the supervisor at `path` for its children, in start order.
     pub async fn which_children(&self, path: &str) -> Result<Vec<ChildInfo>, Refused> {
-        let record = self.directory.latest(path).ok_or(Refused::Down)?;
-        let commands = record.presence().and_then(|presence| presence.commands.as_ref());
-        let children = commands
-            .ok_or(Refused::Down)?
-            .ask_until_down(Command::WhichChildren)
-            .await;
-        children.map_err(|_down| Refused::Down)
+        self.ask(path, Command::WhichChildren).await.map_err(refused)
+    }
+
+    /// Asks the supervisor at `path` how many children it has.
+    pub async fn count_children(&self, path: &str) -> Result<ChildCounts, Refused> {
+        self.ask(path, Command::CountChildren).await.map_err(refused)
+    }
+
+    /// Adds a child behind the last one of the fixed supervisor at `path`, and waits until it is up. It is a child like
+    /// all others until that supervisor ends; the next life of the supervisor begins with the children of its spec.
+    ///
+    /// Like the three below: waits for as long as the supervisor is busy, so a child must not ask this of its own
+    /// supervisor. If the caller stops waiting, it is done all the same.
+    ///
+    /// # Errors
+    /// The spec makes no sense there, its id is taken, or the start failed; then nothing was added.
+    pub async fn start_child(&self, path: &str, spec: ChildSpec) -> Result<(), ChildError> {
+        self.change(path, Change::Start(spec)).await
+    }
+
+    /// Terminates a child as its spec says, and waits for it. A restart that it waits for is called off. Its spec is
+    /// kept unless it is temporary, so [`Tree::restart_child`] can bring it back; as in OTP, a restart of siblings that
+    /// share its fate does so too. Fine for a child that is down. Does not count as the end of a significant child.
+    pub async fn terminate_child(&self, path: &str, id: &str) -> Result<(), ChildError> {
+        self.change(path, Change::Terminate(id.to_owned())).await
+    }
+
+    /// Starts a child that is down, and waits until it is up. Does not count as a restart.
+    ///
+    /// # Errors
+    /// It is up or about to be, or the start failed; then it stays down.
+    pub async fn restart_child(&self, path: &str, id: &str) -> Result<(), ChildError> {
+        self.change(path, Change::Restart(id.to_owned())).await
+    }
+
+    /// Forgets the spec of a child that is down.
+    ///
+    /// # Errors
+    /// It is up or about to be.
+    pub async fn delete_child(&self, path: &str, id: &str) -> Result<(), ChildError> {
+        self.change(path, Change::Delete(id.to_owned())).await
+    }
+
+    async fn change(&self, path: &str, change: Change) -> Result<(), ChildError> {
+        let answer = self.ask(path, |reply| Command::Change(change, reply)).await;
+        answer.unwrap_or_else(|error| match error {
+            AskError::Busy => Err(ChildError::Busy),
+            AskError::Down | AskError::TimedOut => Err(ChildError::Down),
+        })
+    }
+
+    /// Asks the supervisor at `path`. There is no time limit: it ends with the answer or with the supervisor.
+    async fn ask<R: Send + 'static>(
+        &self,
+        path: &str,
+        question: impl FnOnce(Reply<R>) -> Command,
+    ) -> Result<R, AskError> {
+        let commands = self.commands(path).ok_or(AskError::Down)?;
+        commands.ask_until_down(question).await
+    }
+
+    fn commands(&self, path: &str) -> Option<Handle<Command>> {
+        let record = self.directory.latest(path)?;
+        record.presence()?.commands.clone()
     }
 }
 
@@ -125,6 +212,8 @@ impl Drop for Tree {
 /// The actor above the root.
 struct Anchor {
     last_word: watch::Sender<Option<Exit>>,
+    directory: Directory,
+    root: TreePath,
 }
 
 impl ractor::Actor for Anchor {
@@ -143,6 +232,8 @@ impl ractor::Actor for Anchor {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         if let Some((_root, exit)) = Exit::of(event) {
+            let ended = Happening::Ended(exit.clone());
+            self.directory.note(&self.root, ROOT_INCARNATION, ended);
             self.last_word.send_replace(Some(exit));
             myself.stop(None);
         }

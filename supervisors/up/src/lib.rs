@@ -9,20 +9,24 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agent::Stop;
 use agent::config::JoinToken;
+use coordinator::ObservedTree;
 use coordinator_tree::{NexusUrl, Tokens, TokensError};
-use supervision::Exit;
+use supervision::{Directory, Exit};
 
 /// The file in the data directory that holds the coordinator's URL.
 pub const URL_FILE: &str = "url";
 /// The name of the agent that comes along.
 const AGENT_NAME: &str = "local";
-/// How long running jobs may go on when the process is told to end once.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long the process takes to end at most once the agent's runs have ended and are reported.
+pub const END_MAX: Duration = agent_tree::END_MAX.saturating_add(coordinator_tree::END_MAX);
+/// How long the process takes to end at most when it was told to end now.
+pub const HURRIED_END_MAX: Duration =
+    agent_tree::HURRIED_END_MAX.saturating_add(coordinator_tree::HURRIED_END_MAX);
 
 /// What `hiveforge up` is started with.
 #[derive(Debug, Clone)]
@@ -60,11 +64,21 @@ pub enum StartError {
     },
 }
 
+/// One of the trees has given up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{tree}: {exit}")]
+pub struct GaveUp {
+    /// Which.
+    pub tree: &'static str,
+    /// Which actor failed, how often and why.
+    pub exit: Exit,
+}
+
 /// A running coordinator and its agent.
 pub struct Running {
     coordinator: coordinator_tree::Running,
     agent: agent_tree::Running,
-    url_file: PathBuf,
+    url_file: UrlFile,
 }
 
 /// Starts the coordinator, then the agent.
@@ -72,22 +86,32 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let coordinator = coordinator_tree::start(coordinator_tree::Config {
+    // The agent's actors can be looked at where the coordinator's are; that is all that the two share.
+    let agents_actors = Directory::new();
+    let observed = ObservedTree {
+        name: "agent",
+        directory: agents_actors.clone(),
+    };
+    let coordinating = coordinator_tree::Config {
         nexus: NexusUrl::Sqlite(config.data.join("nexus.db")),
         listen: config.listen,
         data: config.data.clone(),
         coordinator: config.coordinator.clone(),
-    })
-    .await?;
-    let url_file = config.data.join(URL_FILE);
-    match start_agent(&config, &coordinator, &url_file).await {
+    };
+    let coordinator = coordinator_tree::start_beside(coordinating, vec![observed]).await?;
+    let url_file = UrlFile {
+        path: config.data.join(URL_FILE),
+        url: format!("http://{}", reachable(coordinator.address)),
+    };
+    match start_agent(&config, &url_file, &agents_actors).await {
         Ok(agent) => Ok(Running {
             coordinator,
             agent,
             url_file,
         }),
         Err(error) => {
-            coordinator.stop(STOP_MAX).await;
+            url_file.remove();
+            coordinator.stop(std::future::pending()).await;
             Err(error)
         }
     }
@@ -95,16 +119,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 async fn start_agent(
     config: &Config,
-    coordinator: &coordinator_tree::Running,
-    url_file: &Path,
+    url_file: &UrlFile,
+    directory: &Directory,
 ) -> Result<agent_tree::Running, StartError> {
-    let url = format!("http://{}", reachable(coordinator.address));
-    write_whole(url_file, &format!("{url}\n")).map_err(|source| StartError::Url {
-        path: url_file.to_owned(),
+    url_file.write().map_err(|source| StartError::Url {
+        path: url_file.path.clone(),
         source,
     })?;
     let agent = agent::Config {
-        coordinators: vec![url],
+        coordinators: vec![url_file.url.clone()],
         join_token: JoinToken(Tokens::open(&config.data)?.join),
         name: AGENT_NAME.parse().expect("the name is an agent name"),
         data: config.data.join("agent"),
@@ -115,7 +138,7 @@ async fn start_agent(
         once: false,
         drain_limit: None,
     };
-    Ok(agent_tree::start(&agent).await?)
+    Ok(agent_tree::start_in(&agent, directory).await?)
 }
 
 impl Running {
@@ -132,29 +155,58 @@ impl Running {
     /// Waits until the agent has ended as it was told, or one of the trees has given up.
     ///
     /// # Errors
-    /// A tree gave up; the exit says which actor failed, how often and why.
-    pub async fn wait(&mut self) -> Result<(), Exit> {
+    /// A tree gave up.
+    pub async fn wait(&mut self) -> Result<(), GaveUp> {
+        let in_tree = |tree| move |exit| GaveUp { tree, exit };
         tokio::select! {
-            exit = self.coordinator.exited() => Err(exit),
-            ended = self.agent.wait() => ended,
+            exit = self.coordinator.exited() => Err(in_tree("coordinator")(exit)),
+            ended = self.agent.wait() => ended.map_err(in_tree("agent")),
         }
     }
 
-    /// Stops the agent's actors, then the coordinator. What still runs is killed, and reported at the next start.
-    pub async fn close(self) {
+    /// Stops the agent's actors, then the coordinator, whose requests and actors are not waited for once `hurry` has
+    /// ended. What still runs is killed, and reported at the next start.
+    pub async fn close(self, hurry: impl Future<Output = ()>) {
         let Self {
             coordinator,
             agent,
             url_file,
         } = self;
         agent.close().await;
-        let left = coordinator.stop(STOP_MAX).await;
+        // As long as the nexus is held, no successor has written its own.
+        url_file.remove();
+        let left = coordinator.stop(hurry).await;
         for path in left {
             tracing::error!(%path, "an actor does not end");
         }
-        // Nobody answers there any more. A successor writes it anew.
-        if let Err(error) = fs::remove_file(&url_file) {
-            tracing::warn!(%error, "the URL file stays");
+    }
+}
+
+/// Where the command line finds this coordinator, while it is there.
+struct UrlFile {
+    path: PathBuf,
+    url: String,
+}
+
+impl UrlFile {
+    /// Writes it so that it appears whole.
+    fn write(&self) -> io::Result<()> {
+        let draft = self.path.with_extension("draft");
+        fs::write(&draft, format!("{}\n", self.url))?;
+        fs::rename(&draft, &self.path)
+    }
+
+    /// Removes it unless it leads somewhere else.
+    fn remove(&self) {
+        let removed = fs::read_to_string(&self.path).and_then(|text| match text.trim() == self.url {
+            true => fs::remove_file(&self.path),
+            false => Ok(()),
+        });
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the URL file stays");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }
@@ -167,11 +219,4 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// Writes a file that appears whole.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    fs::write(&draft, text)?;
-    fs::rename(&draft, path)
 }

@@ -29,6 +29,7 @@ async fn the_page_shows_the_trees_that_are_started() {
         access: Access::new("a", "b"),
         seal: LeaseSeal::new([0; 32]),
         config: coordinator::Config::default(),
+        trees: Vec::new(),
     });
     let listener = Arc::new(TcpListener::bind(("127.0.0.1", 0)).await.unwrap());
     let coordinator = supervision::draw("coordinator", &coordinator_tree::tree(&coordinator, listener));

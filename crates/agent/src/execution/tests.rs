@@ -1,5 +1,7 @@
 //! One slot's actor with a scripted command, under a paused clock.
 
+mod late;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;

@@ -123,19 +123,22 @@ impl RunTable {
             return Duty::Idle;
         };
         match &mut entry.phase {
-            Phase::Preparing | Phase::Collecting(_) if entry.lost => {
+            Phase::Preparing | Phase::Starting(_) | Phase::Collecting(_) if entry.lost => {
                 self.forget(state, &run.held);
                 Duty::Idle
             }
-            Phase::Preparing => match entry.halt {
-                Some(halt) => {
+            phase @ (Phase::Preparing | Phase::Starting(_)) => {
+                if let Some(halt) = entry.halt {
+                    // A start that is dropped leaves nothing running.
                     let outcome = Outcome::unstarted(halt.end());
-                    entry.phase = Phase::Collecting(outcome.clone());
-                    Duty::Collect(run, outcome)
+                    *phase = Phase::Collecting(outcome.clone());
+                    return Duty::Collect(run, outcome);
                 }
-                None => Duty::Prepare(run),
-            },
-            Phase::Starting(start) => Duty::Start(run, start.clone()),
+                match phase {
+                    Phase::Starting(start) => Duty::Start(run, start.clone()),
+                    _ => Duty::Prepare(run),
+                }
+            }
             Phase::Running(watched) => {
                 let until = watched.press(entry.halt, run.spec.timeout.duration(), now);
                 Duty::Watch(run, Arc::clone(&watched.execution), until)

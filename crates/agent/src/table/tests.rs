@@ -1,5 +1,7 @@
 //! The rules of the table, without actors and without a coordinator.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

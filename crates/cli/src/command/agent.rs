@@ -1,16 +1,25 @@
 //! `hiveforge agent`: an agent alone.
 
+#[cfg(feature = "faults")]
+use std::convert::Infallible;
 use std::fs;
+#[cfg(feature = "faults")]
+use std::future::pending;
 use std::path::{Path, PathBuf};
 
 use agent::config::JoinToken;
 use clap::Args;
 use domain::AgentName;
+use supervision::Directory;
+#[cfg(feature = "faults")]
+use supervision::faults::{FAULTS_MAX, Fault, What, When};
+#[cfg(feature = "faults")]
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::command::Context;
 use crate::command::pair::Pair;
 use crate::failure::Failure;
-use crate::role::{in_full, until_ended};
+use crate::role::{in_full, run_to_end};
 use crate::signals::Signals;
 
 /// The part of the data directory that is the agent's.
@@ -40,6 +49,10 @@ pub(crate) struct Agent {
     /// Configuration; options go before it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// From SIGUSR1 on, let the actor at PATH panic at every message: nobody can reach an agent to ask it for that
+    #[cfg(feature = "faults")]
+    #[arg(long, value_name = "PATH", hide = true)]
+    panics: Option<String>,
 }
 
 impl Agent {
@@ -49,15 +62,24 @@ impl Agent {
     /// It cannot start, or its tree gave up.
     pub(crate) async fn run(self, ctx: &Context) -> Result<(), Failure> {
         let mut signals = Signals::catch()?;
+        let directory = Directory::new();
+        #[cfg(feature = "faults")]
+        let drill = drill(self.panics.clone(), directory.clone())?;
         let config = self.config(ctx)?;
-        let started = agent_tree::start(&config).await;
-        let mut running = started.map_err(|error| Failure::Role {
+        let started = agent_tree::start_in(&config, &directory).await;
+        let running = started.map_err(|error| Failure::Role {
             role: "agent",
             why: in_full(&error),
         })?;
-        let ended = until_ended(&mut running, &mut signals).await;
-        running.close().await;
-        ended
+        let ended = run_to_end(running, &mut signals);
+        #[cfg(feature = "faults")]
+        let ended = async {
+            tokio::select! {
+                ended = ended => ended,
+                never = drill => match never {},
+            }
+        };
+        ended.await
     }
 
     /// The configuration: the file's, with what the options say instead.
@@ -84,6 +106,27 @@ impl Agent {
             .extend(self.labels.into_iter().map(|Pair { key, value }| (key, value)));
         Ok(config)
     }
+}
+
+/// Lets the actor at `path` panic at every message once SIGUSR1 has come, which ends nothing from now on.
+#[cfg(feature = "faults")]
+fn drill(path: Option<String>, directory: Directory) -> Result<impl Future<Output = Infallible>, Failure> {
+    let mut asked = signal(SignalKind::user_defined1()).map_err(Failure::Runtime)?;
+    Ok(async move {
+        if let Some(path) = path {
+            asked.recv().await;
+            let fault = Fault {
+                path,
+                when: When::Message(1),
+                what: What::Panic,
+            };
+            for _ in 0..FAULTS_MAX {
+                let injected = directory.faults().inject(fault.clone());
+                injected.expect("it can happen, and there is room for so many");
+            }
+        }
+        pending().await
+    })
 }
 
 fn read_config(path: &Path) -> Result<agent::Config, Failure> {

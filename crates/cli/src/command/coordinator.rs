@@ -2,18 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use agent::Stop;
 use clap::Args;
 use domain::Span;
 
 use crate::command::{Context, lease_ttl};
 use crate::failure::Failure;
-use crate::role::in_full;
+use crate::role::{Role, in_full, run_to_end};
 use crate::signals::Signals;
-
-/// How long the actors may take to stop.
-const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Options of `coordinator`.
 #[derive(Debug, Args)]
@@ -63,16 +60,39 @@ async fn serve(role: Coordinator, data: PathBuf) -> Result<(), Failure> {
     let running = coordinator_tree::start(config)
         .await
         .map_err(|error| failed(&error))?;
-    let gave_up = tokio::select! {
-        exit = running.exited() => Some(exit),
-        () = signals.next() => None,
+    let alone = Alone {
+        running,
+        told: Stop::No,
     };
-    running.stop(STOP_MAX).await;
-    match gave_up {
-        Some(exit) => Err(Failure::Role {
-            role: "coordinator",
-            why: exit.to_string(),
-        }),
-        None => Ok(()),
+    run_to_end(alone, &mut signals).await
+}
+
+/// A coordinator that is the whole process.
+struct Alone {
+    running: coordinator_tree::Running,
+    told: Stop,
+}
+
+impl Role for Alone {
+    const NAME: &'static str = "coordinator";
+    const DRAINS: &'static str =
+        "stopping once the requests under way have ended; a second signal cuts them off";
+
+    fn stop(&mut self, stop: Stop) {
+        self.told = stop;
+    }
+
+    /// There is nothing to wait for: what a coordinator ends with is its close.
+    async fn wait(&mut self) -> Result<(), String> {
+        match self.told {
+            Stop::No => Err(self.running.exited().await.to_string()),
+            Stop::Drain | Stop::Now => Ok(()),
+        }
+    }
+
+    async fn close(self, hurry: impl Future<Output = ()> + Send) {
+        for path in self.running.stop(hurry).await {
+            tracing::error!(%path, "an actor does not end");
+        }
     }
 }

@@ -9,7 +9,7 @@ use domain::Span;
 use crate::command::{Context, lease_ttl};
 use crate::failure::Failure;
 use crate::output;
-use crate::role::{in_full, until_ended};
+use crate::role::{in_full, run_to_end};
 use crate::signals::Signals;
 
 /// Options of `up`.
@@ -47,7 +47,7 @@ async fn serve(up: Up, data: PathBuf) -> Result<(), Failure> {
         },
     };
     let started = up::start(config).await;
-    let mut running = started.map_err(|error| Failure::Role {
+    let running = started.map_err(|error| Failure::Role {
         role: "up",
         why: in_full(&error),
     })?;
@@ -57,7 +57,5 @@ async fn serve(up: Up, data: PathBuf) -> Result<(), Failure> {
         data.display()
     ));
     output::note("try: hiveforge run -- echo hello");
-    let ended = until_ended(&mut running, &mut signals).await;
-    running.close().await;
-    ended
+    run_to_end(running, &mut signals).await
 }

@@ -8,6 +8,7 @@ mod artifacts;
 mod blobs;
 mod discovery;
 mod interrupt;
+mod observer;
 mod program;
 mod run;
 mod script;

@@ -62,6 +62,7 @@ async fn news_within(
     mut leases: watch::Receiver<u64>,
     mut names: watch::Receiver<u64>,
 ) -> bool {
+    let _parked = coordinator.metrics.park();
     tokio::select! {
         _ = leases.changed() => true,
         _ = names.changed() => true,

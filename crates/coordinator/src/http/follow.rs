@@ -104,6 +104,11 @@ impl Reader {
 
     /// Reads what is new; if nothing is, waits until something may be.
     async fn look(&mut self) -> std::io::Result<()> {
+        if self.coordinator.connections.closing().is_cancelled() {
+            // A reader that is always behind never waits, and goes on elsewhere all the same.
+            self.over = true;
+            return Ok(());
+        }
         // Registered before looking, so that nothing is missed in between.
         let changes = self.coordinator.signals.job(self.job.ulid());
         match self.read().await {

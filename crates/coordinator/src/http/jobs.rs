@@ -88,6 +88,7 @@ pub(super) async fn show(
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
         }
         let pause = left.min(LOOK_EVERY);
+        let _parked = coordinator.metrics.park();
         match changes {
             Some(mut changes) => {
                 tokio::select! {

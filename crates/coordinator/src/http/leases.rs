@@ -72,10 +72,7 @@ async fn grant(
     let agent = known_agent(coordinator, &request.agent).await?;
     let draining = coordinator.ledger.draining(&agent.name).await?;
     let listed: HashSet<&str> = request.held.iter().map(|held| held.job.ulid()).collect();
-    let unlisted = coordinator
-        .ledger
-        .leases_of(&agent.id, |ulid| listed.contains(ulid))
-        .await?;
+    let unlisted = unlisted(coordinator, &agent.id, &listed).await?;
     if !unlisted.is_empty() {
         // A reply was lost. The agent hears of what it has before it gets more.
         return Ok(reply(coordinator, unlisted, draining));
@@ -125,13 +122,27 @@ async fn parked(
             () = closing.cancelled() => {
                 return Ok(Answer { leases: Vec::new(), draining: false });
             }
-            () = tokio::time::sleep(RECORD_EVERY) => {
-                if let Err(error) = see(coordinator, agent).await {
+            // Beside the rest, for it may hang as long as the nexus does.
+            seen = see_later(coordinator, agent) => {
+                if let Err(error) = seen {
                     tracing::debug!(agent.id = %agent, %error, "a waiting agent is not noted as seen");
                 }
             }
         }
     }
+}
+
+/// The leases that an agent has and does not list, to tell it of them. Not those that are on their way back.
+async fn unlisted(
+    coordinator: &Coordinator,
+    agent: &AgentId,
+    listed: &HashSet<&str>,
+) -> Result<Vec<Granted>, ledger::LedgerError> {
+    let found = coordinator
+        .ledger
+        .leases_of(agent, |ulid| listed.contains(ulid))
+        .await?;
+    Ok(coordinator.undelivered.tell(found))
 }
 
 fn reply(coordinator: &Coordinator, leases: Vec<Granted>, draining: bool) -> ClaimReply {
@@ -165,6 +176,11 @@ async fn known_agent(coordinator: &Coordinator, id: &AgentId) -> Result<AgentRec
     let record = coordinator.ledger.agent(id).await?.ok_or_else(unknown)?;
     see(coordinator, id).await?;
     Ok(record)
+}
+
+async fn see_later(coordinator: &Coordinator, id: &AgentId) -> Result<(), ledger::LedgerError> {
+    tokio::time::sleep(RECORD_EVERY).await;
+    see(coordinator, id).await
 }
 
 /// Notes that an agent was heard of, if that was not done a moment ago.
@@ -223,11 +239,8 @@ pub(super) async fn renew(
         )
         .collect();
     let listed: HashSet<&str> = request.leases.iter().map(|proof| proof.job.ulid()).collect();
-    let unlisted = coordinator
-        .ledger
-        .leases_of(&agent.id, |ulid| listed.contains(ulid))
-        .await?;
-    let unlisted = unlisted
+    let unlisted = unlisted(&coordinator, &agent.id, &listed)
+        .await?
         .into_iter()
         .map(|granted| lease(&coordinator, granted))
         .collect();

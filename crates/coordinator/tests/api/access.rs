@@ -9,7 +9,7 @@ const JOB: &str = "default-01k2b3c4d5e6f7g8h9j0kmnpqr";
 const BLOB: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Every route that people use, and nobody else.
-const PEOPLES: [(&str, &str); 16] = [
+const PEOPLES: [(&str, &str); 17] = [
     ("GET", "/v1/jobs"),
     ("POST", "/v1/jobs"),
     ("POST", "/v1/jobs/batch"),
@@ -26,6 +26,7 @@ const PEOPLES: [(&str, &str); 16] = [
     ("POST", "/v1/agents/forge/drain"),
     ("POST", "/v1/agents/forge/resume"),
     ("GET", "/v1/leases/refusals"),
+    ("GET", "/v1/observer/tree"),
 ];
 /// Every route that agents use too.
 const AGENTS: [(&str, &str); 10] = [

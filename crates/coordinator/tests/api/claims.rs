@@ -9,6 +9,7 @@ use protocol::leases::{AheadWish, ClaimRequest, FinishReply, FinishRequest};
 use tokio::time::Instant;
 
 use crate::agent::{Agent, held, info, success};
+use crate::waiting::are_parked;
 use crate::world::{JOIN, World, eventually, spec};
 
 async fn agents(world: &World, path: &str) -> AgentList {
@@ -21,7 +22,7 @@ async fn a_parked_claim_wakes_when_a_job_is_submitted() {
     let agent = world.agent("forge").await;
     let began = Instant::now();
     let submit = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        are_parked(&world, "claims", 1).await;
         world.submit().await
     };
     let (reply, id) = tokio::join!(agent.claim(1, 30_000), submit);
@@ -314,7 +315,7 @@ async fn many_large_agents_are_all_served() {
     }
     let claims = futures_util::future::join_all(large.iter().map(|agent| agent.claim(1_024, 5_000)));
     let submit = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        are_parked(&world, "claims", 6).await;
         let jobs = vec![serde_json::json!({"command": ["true"]}); 1_000];
         let body = serde_json::json!({ "jobs": jobs }).to_string();
         let (one, other) = (

@@ -1,5 +1,6 @@
 //! Following a log: everything once, in order, from anywhere, until the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use protocol::jobs::LogEvent;
 use protocol::leases::Lease;
 
 use crate::agent::{Agent, finish, framed, report};
+use crate::fragile::{FragileNexus, Presence};
 use crate::world::{SOON, World};
 
 /// A reader of server-sent events.
@@ -201,15 +203,16 @@ async fn a_follower_of_an_ended_attempt_gets_all_of_it_at_once() {
 
 #[tokio::test]
 async fn an_outage_is_not_the_end_of_a_log() {
-    let (world, nexus) = World::with_nexus().await;
+    let nexus = Arc::new(FragileNexus::new());
+    let world = World::over(Arc::clone(&nexus) as _).await;
     let (agent, lease) = running(&world).await;
     let mut follower = Follower::begin(&world, &lease, None).await;
     let log = framed(b"before\n");
     agent.log(&lease, 0, log.clone()).await.unwrap();
     assert_eq!(follower.text().await.0, "before\n");
-    nexus.set_available(false);
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    nexus.set_available(true);
+    nexus.is(Presence::Refusing);
+    nexus.missed(&format!("fetch job/{}", lease.job.ulid())).await;
+    nexus.is(Presence::Here);
     agent.log(&lease, log.len(), framed(b"after\n")).await.unwrap();
     assert_eq!(follower.text().await.0, "after\n");
 }

@@ -1,23 +1,75 @@
-//! A nexus that makes its caller panic, once, at a call that the test names: how each actor is made to crash.
+//! A nexus that makes its caller panic, once, at a call that the test names: how each actor is made to crash. One that
+//! is away for a while, in each of the ways in which a store can be. And one that holds up the calls that a test names,
+//! so that something else comes first.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use nexus::{
-    Ascending, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member, MemoryNexus,
-    Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
+    Ascending, BackendError, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member,
+    MemoryNexus, Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
 };
+use tokio::sync::watch;
+
+use crate::world::SOON;
+
+/// What becomes of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// They are answered.
+    Here,
+    /// They fail at once, like those to a store that nobody listens for.
+    Refusing,
+    /// They stand still and are answered once it is back, like those to a store whose process was stopped.
+    Frozen,
+    /// They are never answered, not even when it is back, like those to a store whose machine has gone.
+    Lost,
+}
+
+/// Calls that are held up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gate {
+    /// How their text begins: the method, and the first name in it.
+    call: Option<&'static str>,
+    /// How many have come.
+    came: usize,
+    /// How many of them may go on.
+    may_go: usize,
+}
 
 pub(crate) struct FragileNexus {
     inner: MemoryNexus,
+    gate: watch::Sender<Gate>,
     armed: Mutex<Option<&'static str>>,
+    presence: watch::Sender<Presence>,
+    /// The calls that found it away: each the method, and the first name in it.
+    missed: watch::Sender<Vec<String>>,
+    /// Whose hints are passed on: its own, or those of a store in which nothing happens.
+    hints: Option<MemoryNexus>,
 }
 
 impl FragileNexus {
     pub(crate) fn new() -> Self {
+        Self::by(Clock::system())
+    }
+
+    /// One with this clock.
+    pub(crate) fn by(clock: Clock) -> Self {
         Self {
-            inner: MemoryNexus::new(Clock::system()),
+            inner: MemoryNexus::new(clock),
+            gate: watch::Sender::new(Gate::default()),
             armed: Mutex::new(None),
+            presence: watch::Sender::new(Presence::Here),
+            missed: watch::Sender::new(Vec::new()),
+            hints: None,
+        }
+    }
+
+    /// One whose hints are all lost.
+    pub(crate) fn silent() -> Self {
+        Self {
+            hints: Some(MemoryNexus::new(Clock::system())),
+            ..Self::new()
         }
     }
 
@@ -26,7 +78,90 @@ impl FragileNexus {
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
     }
 
-    fn call(&self, method: &str, name: &str) {
+    /// Holds up every call from now on whose text begins like this. Those that were held up before go on.
+    pub(crate) fn hold(&self, call: &'static str) {
+        self.gate.send_replace(Gate {
+            call: Some(call),
+            ..Gate::default()
+        });
+    }
+
+    /// Waits until so many calls were held up.
+    pub(crate) async fn holds(&self, n: usize) {
+        let mut gate = self.gate.subscribe();
+        let call = gate.borrow().call;
+        let came = gate.wait_for(|gate| gate.came >= n);
+        let came = tokio::time::timeout(SOON, came).await.is_ok();
+        assert!(came, "fewer than {n} of {call:?}");
+    }
+
+    /// Lets the first so many calls go on.
+    pub(crate) fn let_go(&self, n: usize) {
+        self.gate.send_modify(|gate| gate.may_go = n);
+    }
+
+    async fn pass_gate(&self, method: &str, name: &str) {
+        let mut gate = self.gate.subscribe();
+        let Some(call) = gate
+            .borrow()
+            .call
+            .filter(|call| format!("{method} {name}").starts_with(call))
+        else {
+            return;
+        };
+        let mut number = 0;
+        self.gate.send_modify(|gate| {
+            gate.came += 1;
+            number = gate.came;
+        });
+        gate.wait_for(|gate| gate.call != Some(call) || gate.may_go >= number)
+            .await
+            .ok();
+    }
+
+    /// Begins or ends an absence.
+    pub(crate) fn is(&self, presence: Presence) {
+        self.missed.send_replace(Vec::new());
+        self.presence.send_replace(presence);
+    }
+
+    /// Waits until a call whose text begins like this has found it away.
+    pub(crate) async fn missed(&self, call: &str) {
+        let mut missed = self.missed.subscribe();
+        let found = missed.wait_for(|calls| calls.iter().any(|one| one.starts_with(call)));
+        let found = tokio::time::timeout(SOON, found).await;
+        assert!(matches!(found, Ok(Ok(_))), "nobody asks for `{call}`");
+    }
+
+    async fn call(&self, method: &str, name: &str) -> Result<(), NexusError> {
+        self.reach(method, name).await?;
+        self.pass_gate(method, name).await;
+        self.trip(method, name);
+        Ok(())
+    }
+
+    /// Comes back if it is there.
+    async fn reach(&self, method: &str, name: &str) -> Result<(), NexusError> {
+        let mut presence = self.presence.subscribe();
+        let now = *presence.borrow_and_update();
+        if now != Presence::Here {
+            self.missed
+                .send_modify(|calls| calls.push(format!("{method} {name}")));
+        }
+        match now {
+            Presence::Here => {}
+            Presence::Refusing => {
+                return Err(NexusError::Unavailable(Arc::new(BackendError::SwitchedOff)));
+            }
+            Presence::Frozen => {
+                presence.wait_for(|now| *now == Presence::Here).await.ok();
+            }
+            Presence::Lost => std::future::pending().await,
+        }
+        Ok(())
+    }
+
+    fn trip(&self, method: &str, name: &str) {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         if armed.is_some_and(|call| format!("{method} {name}").starts_with(call)) {
             let call = armed.take();
@@ -45,19 +180,21 @@ impl Nexus for FragileNexus {
         durability: Durability,
     ) -> Result<Vec<Outcome>, NexusError> {
         let key = transactions.first().and_then(|tx| tx.puts.first());
-        self.call("commit", key.map_or("", |(key, _)| key));
+        self.call("commit", key.map_or("", |(key, _)| key)).await?;
         self.inner.commit(space, transactions, durability).await
     }
 
     async fn take(&self, space: &Space, demands: Vec<Demand>) -> Result<Vec<Vec<Taken>>, NexusError> {
+        self.reach("take", "").await?;
         let taken = self.inner.take(space, demands).await;
         // After it has happened: what was taken is held and belongs to nobody.
-        self.call("take", "");
+        self.trip("take", "");
         taken
     }
 
     async fn fetch(&self, space: &Space, keys: &[Key]) -> Result<Vec<Option<Record>>, NexusError> {
-        self.call("fetch", keys.first().map_or("", String::as_str));
+        self.call("fetch", keys.first().map_or("", String::as_str))
+            .await?;
         self.inner.fetch(space, keys).await
     }
 
@@ -67,7 +204,7 @@ impl Nexus for FragileNexus {
         set: &str,
         page: Ascending,
     ) -> Result<Vec<(Score, Member)>, NexusError> {
-        self.call("range", set);
+        self.call("range", set).await?;
         self.inner.range(space, set, page).await
     }
 
@@ -77,6 +214,7 @@ impl Nexus for FragileNexus {
         set: &str,
         page: Descending,
     ) -> Result<Vec<(Score, Member)>, NexusError> {
+        self.call("range_back", set).await?;
         self.inner.range_back(space, set, page).await
     }
 
@@ -86,18 +224,22 @@ impl Nexus for FragileNexus {
         set: &str,
         members: &[Member],
     ) -> Result<Vec<Option<Score>>, NexusError> {
+        self.call("scores", set).await?;
         self.inner.scores(space, set, members).await
     }
 
     async fn size(&self, space: &Space, set: &str) -> Result<u64, NexusError> {
+        self.call("size", set).await?;
         self.inner.size(space, set).await
     }
 
     async fn counters(&self, space: &Space, names: &[Counter]) -> Result<Vec<i64>, NexusError> {
+        self.call("counters", "").await?;
         self.inner.counters(space, names).await
     }
 
     async fn read_log(&self, space: &Space, log: &str, span: Span) -> Result<Vec<Entry>, NexusError> {
+        self.call("read_log", log).await?;
         self.inner.read_log(space, log, span).await
     }
 
@@ -108,23 +250,26 @@ impl Nexus for FragileNexus {
         thread: &str,
         span: Span,
     ) -> Result<Vec<Entry>, NexusError> {
+        self.call("read_thread", log).await?;
         self.inner.read_thread(space, log, thread, span).await
     }
 
     async fn log_len(&self, space: &Space, log: &str) -> Result<u64, NexusError> {
+        self.call("log_len", log).await?;
         self.inner.log_len(space, log).await
     }
 
     async fn heads(&self, space: &Space, family: &str, n: usize) -> Result<Vec<(Set, Score)>, NexusError> {
-        self.call("heads", family);
+        self.call("heads", family).await?;
         self.inner.heads(space, family, n).await
     }
 
     fn watch(&self, space: &Space) -> Hints {
-        self.inner.watch(space)
+        self.hints.as_ref().unwrap_or(&self.inner).watch(space)
     }
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
+        self.call("now", "").await?;
         self.inner.now().await
     }
 

@@ -1,5 +1,6 @@
 //! Agents that leave: told to drain, and giving back what they have not started.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::agents::{AgentList, AgentState, Enrolled};
@@ -7,6 +8,8 @@ use protocol::client::Options;
 use tokio::time::Instant;
 
 use crate::agent::{proof, refusals, success};
+use crate::fragile::FragileNexus;
+use crate::waiting::are_parked;
 use crate::world::World;
 
 async fn drain(world: &World, name: &str, verb: &str) -> AgentList {
@@ -44,12 +47,57 @@ async fn a_parked_claim_hears_that_it_is_to_drain() {
     let agent = world.agent("forge").await;
     let began = Instant::now();
     let order = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        are_parked(&world, "claims", 1).await;
         drain(&world, "forge", "drain").await
     };
     let (reply, _) = tokio::join!(agent.claim(1, 30_000), order);
     assert!(reply.draining);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_job_submitted_after_the_drain_is_not_given_to_a_claim_that_was_parked_before() {
+    // Not even if no hint of the drain comes: one may always be late.
+    let world = World::over(Arc::new(FragileNexus::silent())).await;
+    let agent = world.agent("forge").await;
+    let order = async {
+        are_parked(&world, "claims", 1).await;
+        drain(&world, "forge", "drain").await;
+        world.submit().await
+    };
+    let (reply, id) = tokio::join!(agent.claim(1, 20_000), order);
+    assert_eq!((reply.leases.len(), reply.draining), (0, true));
+    assert_eq!(world.job(&id).await.state.as_str(), "queued");
+    let other = world.agent("other").await;
+    assert_eq!(other.one().await.job, id);
+}
+
+#[tokio::test]
+async fn a_job_that_was_taken_for_a_draining_agent_goes_to_another_and_keeps_no_answer_waiting() {
+    let nexus = Arc::new(FragileNexus::silent());
+    let world = World::over(Arc::clone(&nexus) as _).await;
+    let (drained, other) = (world.agent("forge").await, world.agent("other").await);
+    let order = async {
+        are_parked(&world, "claims", 1).await;
+        drain(&world, "forge", "drain").await;
+        let behind = async {
+            are_parked(&world, "claims", 2).await;
+            let id = world.submit().await;
+            // The one that puts the job back included.
+            nexus.hold("commit ");
+            nexus.holds(1).await;
+            id
+        };
+        tokio::join!(other.claim(1, 20_000), async {
+            let id = behind.await;
+            are_parked(&world, "claims", 1).await;
+            nexus.let_go(usize::MAX);
+            id
+        })
+    };
+    let (reply, (served, id)) = tokio::join!(drained.claim(1, 20_000), order);
+    assert_eq!((reply.leases.len(), reply.draining), (0, true));
+    assert_eq!(served.leases[0].job, id);
 }
 
 #[tokio::test]
@@ -103,13 +151,13 @@ async fn a_parked_enrolment_brings_news_of_a_cancel_and_of_the_drain_intent() {
     };
     let began = Instant::now();
     let cancel = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        are_parked(&world, "requests", 1).await;
         world.say("POST", &format!("/v1/jobs/{id}/cancel")).send().await
     };
     let (news, _) = tokio::join!(parked(), cancel);
     assert!(news.news && !news.draining);
     let order = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        are_parked(&world, "requests", 1).await;
         drain(&world, "forge", "drain").await
     };
     let (news, _) = tokio::join!(parked(), order);

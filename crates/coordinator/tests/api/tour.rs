@@ -21,6 +21,7 @@ use protocol::leases::{
     ReleaseRequest, RenewReply, RenewRequest,
 };
 use protocol::limits::Limits;
+use protocol::observer::Reading;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -59,6 +60,7 @@ pub(crate) async fn examples() -> BTreeMap<&'static str, String> {
     let lease = tour.claims(&agent, &id).await;
     tour.ships_and_finishes(&agent, &lease).await;
     tour.looks_when_ended(&id).await;
+    tour.looks_at_an_actor().await;
     tour.examples
 }
 
@@ -307,6 +309,30 @@ impl Tour {
             self.world.job(id).await.spec.map(|spec| spec.argv()),
             Some(spec(r#"{"command": ["make", "test"]}"#).argv())
         );
+    }
+
+    /// Times, counts and how often an actor was told something differ each time, so they are not what is shown.
+    async fn looks_at_an_actor(&mut self) {
+        let path = "/v1/observer/tree?under=coordinator/intake";
+        let reply = self.world.say("GET", path).send().await;
+        let mut reading: Reading = reply.json();
+        assert_eq!(reply.value(), json!(reading), "observer says more than its type");
+        let tree = &mut reading.trees[0];
+        tree.events.truncate(1);
+        tree.events[0].age_ms = 90_000;
+        for actor in &mut tree.actors {
+            actor.age_ms = 90_000;
+            actor.busy_ms = Some(3);
+            let mailbox = &mut actor.mailbox;
+            (mailbox.depth, mailbox.sent, mailbox.handled) = (2, 9, 7);
+            (mailbox.p50_us, mailbox.p99_us) = (Some(64), Some(2_048));
+        }
+        let shown = serde_json::to_string_pretty(&reading).unwrap();
+        let text = format!(
+            "```http\nGET {path}\n```\n\n```http\n{}\n{shown}\n```\n",
+            head(&reply)
+        );
+        self.examples.insert("observer", text);
     }
 }
 

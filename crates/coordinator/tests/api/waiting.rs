@@ -9,7 +9,17 @@ use tokio::time::Instant;
 
 use crate::agent::{held, success};
 use crate::wire::{Ask, Reply};
-use crate::world::World;
+use crate::world::{World, eventually};
+
+/// Waits until so many `claims`, or other `requests`, are parked.
+pub(crate) async fn are_parked(world: &World, what: &str, n: usize) {
+    let line = format!("hiveforge_{what}_parked {n}\n");
+    eventually(&line, || async {
+        let metrics = world.ask("GET", "/metrics").send().await;
+        metrics.text().contains(&line).then_some(())
+    })
+    .await;
+}
 
 fn show(world: &World, id: &JobId) -> Ask {
     world.say("GET", &format!("/v1/jobs/{id}"))
@@ -46,7 +56,7 @@ async fn a_waiting_request_wakes_when_the_job_changes() {
     let queued = show(&world, &id).send().await;
     let began = Instant::now();
     let claim = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        are_parked(&world, "requests", 1).await;
         agent.one().await
     };
     let (running, lease) = tokio::join!(wait(&world, &id, &queued, 30).send(), claim);
@@ -96,7 +106,7 @@ async fn a_stopping_coordinator_lets_waiting_requests_go() {
     };
     let known = show(&world, &id).send().await;
     let stop = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::join!(are_parked(&world, "requests", 1), are_parked(&world, "claims", 1));
         world.coordinator.connections.close(Duration::from_secs(20)).await
     };
     let began = Instant::now();

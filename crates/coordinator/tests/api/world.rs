@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{JobId, JobSpec};
-use hiveforge_coordinator::{Access, Config, Coordinator, LeaseSeal, Parts};
+use hiveforge_coordinator::{Access, Config, Coordinator, LeaseSeal, ObservedTree, Parts};
 use ledger::Ledger;
 use nexus::{Clock, MemoryNexus, Nexus, TxId};
 use protocol::client::{Client, Options};
 use protocol::jobs::{JobView, Submitted};
-use supervision::Tree;
+use supervision::{Directory, Tree};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) tree: Tree,
     pub(crate) coordinator: Arc<Coordinator>,
-    _vault_dir: TempDir,
+    pub(crate) vault_dir: TempDir,
 }
 
 impl World {
@@ -54,6 +54,21 @@ impl World {
     }
 
     pub(crate) async fn with(nexus: Arc<dyn Nexus>, config: Config) -> Self {
+        Self::wired(nexus, config, Vec::new()).await
+    }
+
+    /// A coordinator that lets people look at these trees too.
+    pub(crate) async fn beside(trees: Vec<ObservedTree>) -> Self {
+        let nexus = Arc::new(MemoryNexus::new(Clock::system()));
+        Self::wired(nexus, Config::default(), trees).await
+    }
+
+    async fn wired(nexus: Arc<dyn Nexus>, config: Config, beside: Vec<ObservedTree>) -> Self {
+        let own = ObservedTree {
+            name: "coordinator",
+            directory: Directory::new(),
+        };
+        let directory = own.directory.clone();
         let vault_dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(vault_dir.path())
             .unwrap()
@@ -65,11 +80,12 @@ impl World {
             access: Access::new(ADMIN, JOIN),
             seal: LeaseSeal::new([7; 32]),
             config,
+            trees: std::iter::once(own).chain(beside).collect(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let spec = coordinator_tree::tree(&coordinator, Arc::new(listener));
-        let tree = Tree::start("coordinator", spec).await.unwrap();
+        let tree = Tree::start_in("coordinator", spec, &directory).await.unwrap();
         let client = |token| Client::new([format!("http://{address}")], token).unwrap();
         Self {
             address,
@@ -78,7 +94,7 @@ impl World {
             vault,
             tree,
             coordinator,
-            _vault_dir: vault_dir,
+            vault_dir,
         }
     }
 

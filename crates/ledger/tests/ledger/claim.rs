@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::State;
-use ledger::HOLD;
+use ledger::{Claims, HOLD};
 
 use crate::pool::{Pool, TTL, agent, cancel, spec};
 
@@ -28,7 +28,8 @@ async fn claimants_of_one_take_share_the_jobs_and_none_is_given_twice() {
     let pool = Pool::new();
     pool.submit(vec![spec(); 3]).await;
     let claimants = [pool.claimant(1, 2).await, pool.claimant(2, 2).await];
-    let granted = pool.ledger.claim(&claimants, TTL).await.unwrap();
+    let claimed = pool.claim_for(&claimants).await;
+    let granted: Vec<_> = claimed.into_iter().map(|claimed| claimed.leases).collect();
     assert_eq!((granted[0].len(), granted[1].len()), (2, 1));
     let ids: BTreeSet<_> = granted.iter().flatten().map(|g| g.job.id.clone()).collect();
     assert_eq!(ids.len(), 3);
@@ -39,9 +40,9 @@ async fn claimants_of_one_take_share_the_jobs_and_none_is_given_twice() {
 async fn a_claim_that_crashed_after_the_take_gives_the_job_back_after_the_hold() {
     let pool = Pool::with_reapers().await;
     let id = pool.submit_one(spec()).await;
-    // The clock and the take are answered, the commit is not.
+    // The clock, the take and the drain intent are answered, the commit is not.
     let claimant = pool.claimant(1, 1).await;
-    pool.nexus.crash_after(2);
+    pool.nexus.crash_after(3);
     assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
     pool.nexus.heal();
     assert_eq!(pool.set("held").await, [id.ulid()]);
@@ -117,7 +118,8 @@ async fn a_lost_reply_of_the_commit_is_asked_for_again() {
     pool.submit_one(spec()).await;
     let claimant = pool.claimant(1, 1).await;
     pool.nexus.lose_replies(1);
-    assert_eq!(pool.ledger.claim(&[claimant], TTL).await.unwrap()[0].len(), 1);
+    let claimed = pool.claim_for(&[claimant]).await;
+    assert_eq!(claimed[0].leases.len(), 1);
     pool.check().await;
 }
 
@@ -127,8 +129,8 @@ async fn more_is_asked_for_than_the_nexus_answers_at_once() {
     let n = nexus::limits::BATCH_TRANSACTIONS_MAX + 1;
     pool.submit(vec![spec(); n]).await;
     let claimants = [pool.claimant(1, n).await, pool.claimant(2, usize::MAX).await];
-    let granted = pool.ledger.claim(&claimants, TTL).await.unwrap();
-    assert_eq!((granted[0].len(), granted[1].len()), (n, 0));
+    let claimed = pool.claim_for(&claimants).await;
+    assert_eq!((claimed[0].leases.len(), claimed[1].leases.len()), (n, 0));
     pool.check().await;
 }
 
@@ -160,4 +162,42 @@ async fn lanes_are_listed_while_they_have_claimable_jobs() {
     pool.claim(1, 1).await;
     assert!(pool.ledger.lanes().await.unwrap().is_empty());
     pool.check().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_is_older_than_the_drain_intent_gets_nothing_and_holds_nothing_up() {
+    let pool = Pool::new();
+    let id = pool.submit_one(spec()).await;
+    let (drained, other) = (pool.claimant(1, 2).await, pool.claimant(2, 1).await);
+    pool.ledger.set_draining(&agent(1).name, true).await.unwrap();
+    let claimed = pool.claim_for(&[drained]).await;
+    assert_eq!((claimed[0].leases.len(), claimed[0].draining), (0, true));
+    let claimed = pool.claim_for(&[other]).await;
+    assert_eq!((&claimed[0].leases[0].job.id, claimed[0].draining), (&id, false));
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_failure_of_a_later_batch_takes_nothing_from_what_was_committed() {
+    let pool = Pool::with_reapers().await;
+    let n = nexus::limits::BATCH_TRANSACTIONS_MAX;
+    pool.submit(vec![spec(); n + 1]).await;
+    let claimant = pool.claimant(1, n + 1).await;
+    // The clock, the take, the drain intent and the first batch are answered.
+    pool.nexus.crash_after(4);
+    let claimed = pool.ledger.claim(&[claimant], TTL).await.unwrap().claimed;
+    pool.nexus.heal();
+    assert_eq!(claimed[0].leases.len(), n);
+    assert_eq!(pool.reap_for(HOLD).await.returned, 1);
+}
+
+#[tokio::test]
+async fn claimants_of_which_one_take_is_too_small_are_left_for_another_claim() {
+    let pool = Pool::new();
+    pool.submit(vec![spec(); 2]).await;
+    let claimants = [pool.claimant(1, 1).await, pool.claimant(2, usize::MAX).await];
+    let claims: Claims = pool.ledger.claim(&claimants, TTL).await.unwrap();
+    assert_eq!((claims.claimed.len(), claims.claimed[0].leases.len()), (1, 1));
+    assert!(claims.unwanted.is_empty());
+    assert_eq!(pool.claim_for(&claimants[1..]).await[0].leases.len(), 1);
 }

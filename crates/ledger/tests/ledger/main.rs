@@ -7,6 +7,7 @@
 
 extern crate hiveforge_ledger as ledger;
 
+mod acts;
 mod agents;
 mod apply;
 mod chain;

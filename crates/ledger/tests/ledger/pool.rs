@@ -10,8 +10,8 @@ use domain::units::Span;
 use domain::{AgentRef, Digest, Job, JobEvent, JobId, JobSpec, State, Timestamp};
 use ledger::fsck::fsck;
 use ledger::{
-    Claimant, FinishItem, FinishRefused, Granted, Idempotency, Ledger, Reaped, RenewItem, Renewed,
-    Submission, TxIds,
+    Claimant, Claimed, Claims, FinishItem, FinishRefused, Granted, Idempotency, Ledger, Reaped, RenewItem,
+    Renewed, Submission, TxIds,
 };
 use nexus::{Class, Clock, Discard, Dump, Durability, MemoryNexus, Nexus as _, Space, Transaction, TxId};
 
@@ -93,7 +93,18 @@ impl Pool {
     /// Claims up to `n` jobs from all lanes.
     pub(crate) async fn claim(&self, a: u8, n: usize) -> Vec<Granted> {
         let claimant = self.claimant(a, n).await;
-        self.ledger.claim(&[claimant], TTL).await.unwrap().pop().unwrap()
+        self.claim_for(&[claimant]).await.pop().unwrap().leases
+    }
+
+    /// Claims for all of them, and puts back what is unwanted.
+    pub(crate) async fn claim_for(&self, claimants: &[Claimant]) -> Vec<Claimed> {
+        let mut all = Vec::new();
+        while let Some(rest) = claimants.get(all.len()..).filter(|rest| !rest.is_empty()) {
+            let Claims { claimed, unwanted } = self.ledger.claim(rest, TTL).await.unwrap();
+            self.ledger.put_back(unwanted).await;
+            all.extend(claimed);
+        }
+        all
     }
 
     pub(crate) async fn claimant(&self, a: u8, n: usize) -> Claimant {

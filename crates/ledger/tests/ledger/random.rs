@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::job::{AttemptEnd, RunEnd};
 use domain::{Cause, Job, JobEvent, JobId, JobSpec};
-use ledger::{FinishRefused, LogChunk, RenewItem, Renewed};
+use ledger::{Claims, FinishRefused, LogChunk, RenewItem, Renewed};
 use proptest::prelude::*;
 
 use crate::pool::{BEAT, Pool, TTL, agent, cancel, ended, grouped, keyed, retried, spec};
@@ -149,8 +149,12 @@ impl Memory {
             Step::Submit { key } => self.submit(pool, key).await,
             Step::Claim { agent: a, n } => {
                 let claimant = pool.claimant(a, n).await;
-                let granted = pool.ledger.claim(&[claimant], TTL).await.unwrap_or_default();
-                self.hold(a, granted.into_iter().flatten().map(|lease| lease.job));
+                let claimed = pool.ledger.claim(&[claimant], TTL).await;
+                if let Ok(Claims { claimed, unwanted }) = claimed {
+                    pool.ledger.put_back(unwanted).await;
+                    let leases = claimed.into_iter().flat_map(|claimed| claimed.leases);
+                    self.hold(a, leases.map(|lease| lease.job));
+                }
             }
             Step::Adopt { agent: a } => {
                 let leases = pool.ledger.leases_of(&agent(a).id, |_| false).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::plan::BEAT_GAP_MAX;
 use domain::{Cause, State};
-use ledger::{HOLD, Renewed};
+use ledger::{HOLD, PASS_MAX, Renewed, TAKEN_MAX};
 
 use crate::pool::{BEAT, Pool, TTL, retried, spec};
 
@@ -106,6 +106,22 @@ async fn a_beat_that_is_only_a_little_late_is_no_gap() {
     assert!(!pool.reap().await.grace);
     pool.advance(BEAT_GAP_MAX + Duration::from_millis(1));
     assert!(pool.reap().await.grace);
+}
+
+#[tokio::test]
+async fn a_pass_takes_only_so_much_and_the_next_one_goes_on() {
+    let pool = Pool::with_reapers().await;
+    let agents = u8::try_from(TAKEN_MAX.div_ceil(PASS_MAX) + 2).unwrap();
+    pool.submit(vec![spec(); usize::from(agents) * PASS_MAX]).await;
+    for agent in 1..=agents {
+        assert_eq!(pool.claim(agent, PASS_MAX).await.len(), PASS_MAX);
+    }
+    assert_eq!(pool.reap_for(TTL - BEAT).await.taken, 0);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.taken, TAKEN_MAX);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.taken, 2 * PASS_MAX);
+    pool.check().await;
 }
 
 #[tokio::test]

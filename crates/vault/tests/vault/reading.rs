@@ -1,5 +1,6 @@
 //! The way out: nobody gets the last byte of a damaged blob.
 
+use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use domain::Digest;
@@ -119,6 +120,21 @@ fn a_blob_that_is_not_here_is_missing() {
         matches!(missing, VaultError::Missing { digest: named } if named == digest),
         "{missing:?}"
     );
+}
+
+/// A disk that is not mounted has no blobs either, and it would be wrong to call a job's inputs lost.
+#[test]
+fn a_vault_that_has_gone_does_not_call_its_blobs_missing() {
+    let home = Home::new();
+    let digest = put(&home.vault, b"abc").unwrap().digest;
+    let away = home.dir.path().with_extension("away");
+    fs::rename(home.dir.path(), &away).unwrap();
+    let opened = home.vault.open_blob(digest).unwrap_err();
+    assert!(matches!(opened, VaultError::Io { .. }), "{opened:?}");
+    let asked = home.vault.has(digest).unwrap_err();
+    assert!(matches!(asked, VaultError::Io { .. }), "{asked:?}");
+    fs::rename(&away, home.dir.path()).unwrap();
+    assert!(home.vault.has(digest).unwrap());
 }
 
 #[test]

@@ -18,7 +18,8 @@ use protocol::agents::AgentInfo;
 use protocol::leases::{ClaimRequest, Finish, FinishResult, Held, Lease, LogReceived};
 use protocol::{LeaseToken, Problem};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,20 +28,46 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Coordinator {
     shared: Arc<Shared>,
     pub(crate) address: SocketAddr,
-    _server: Arc<Server>,
+    presence: Arc<Presence>,
 }
 
-struct Server(JoinHandle<()>);
+/// What serves: a task, or a runtime that takes its connections along when it ends.
+enum Server {
+    Beside(JoinHandle<()>),
+    Apart(Runtime),
+}
 
-impl Drop for Server {
+impl Server {
+    fn end(self) {
+        match self {
+            Self::Beside(task) => task.abort(),
+            Self::Apart(runtime) => runtime.shutdown_background(),
+        }
+    }
+}
+
+/// The server, while there is one.
+struct Presence(Mutex<Option<Server>>);
+
+impl Presence {
+    fn replace(&self, server: Option<Server>) -> Option<Server> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), server)
+    }
+}
+
+impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(server) = self.replace(None) {
+            server.end();
+        }
     }
 }
 
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    /// While it is set no request gets any further.
+    frozen: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -70,6 +97,10 @@ pub(crate) struct State {
     pub(crate) lose: HashMap<&'static str, usize>,
     /// Paths that answer 503.
     pub(crate) down: HashSet<&'static str>,
+    /// Whether no blob can be read.
+    pub(crate) vault_gone: bool,
+    /// How often a blob was asked for.
+    pub(crate) downloads: usize,
     pub(crate) uploads: usize,
     /// What every upload is refused for.
     pub(crate) upload_refusal: Option<Problem>,
@@ -82,7 +113,6 @@ pub(crate) struct State {
 }
 
 impl Coordinator {
-    #[expect(clippy::disallowed_methods, reason = "a test has no supervision tree")]
     pub(crate) async fn start() -> Self {
         let state = State {
             ttl_ms: 30_000,
@@ -91,16 +121,46 @@ impl Coordinator {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changed: Notify::new(),
+            frozen: watch::Sender::new(false),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let router = endpoints::router(Arc::clone(&shared));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let server = Server::Beside(serve(&Handle::current(), listener, &shared));
         Self {
             shared,
             address,
-            _server: Arc::new(Server(server)),
+            presence: Arc::new(Presence(Mutex::new(Some(server)))),
         }
+    }
+
+    /// Is gone once this returns: nobody listens, and all connections are reset.
+    pub(crate) async fn go(&self) {
+        match self.presence.replace(None) {
+            None => {}
+            Some(Server::Beside(task)) => {
+                task.abort();
+                assert!(task.await.unwrap_err().is_cancelled());
+            }
+            Some(Server::Apart(runtime)) => {
+                let end = move || runtime.shutdown_timeout(Duration::from_secs(10));
+                tokio::task::spawn_blocking(end).await.unwrap();
+            }
+        }
+    }
+
+    /// Is there, as a process of its own would be: apart from the rest, so that its connections go with it. All of its
+    /// state is as it was.
+    pub(crate) fn come(&self) {
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        drop(serve(runtime.handle(), listener, &self.shared));
+        assert!(self.presence.replace(Some(Server::Apart(runtime))).is_none());
+    }
+
+    /// Stands still, or goes on with what it was asked meanwhile.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.shared.frozen.send_replace(frozen);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -158,6 +218,16 @@ impl Coordinator {
     pub(crate) fn take_lease(&self, job: &JobId) {
         self.state().live.remove(job);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no supervision tree")]
+fn serve(runtime: &Handle, listener: std::net::TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
+    listener.set_nonblocking(true).unwrap();
+    let router = endpoints::router(Arc::clone(shared));
+    runtime.spawn(async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        axum::serve(listener, router).await.unwrap();
+    })
 }
 
 impl Shared {

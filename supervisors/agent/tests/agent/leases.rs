@@ -107,7 +107,8 @@ async fn a_report_that_is_put_off_is_sent_again_with_pauses_until_it_is_taken() 
         );
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(submitted_at.elapsed() > Duration::from_secs(100));
+    // Most pauses last a second, less half of that by chance.
+    assert!(submitted_at.elapsed() > Duration::from_secs(13));
     agent.close().await;
     let state = world.coordinator.state();
     assert_eq!(

@@ -3,7 +3,9 @@
 
 mod coordinator;
 mod ending;
+mod escalation;
 mod harness;
 mod leases;
+mod outage;
 mod outputs;
 mod tree;

@@ -3,9 +3,10 @@
 //! Every action but `Retry`, `Exit` and `Rest` wants its confirmation before anything else is decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Exit;
-use crate::spec::{AutoShutdown, Intensity, Restart, Strategy};
+use crate::spec::{AutoShutdown, Backoff, Intensity, Restart, Strategy};
 
 /// Names a child within one life of its supervisor. Rises with the start order; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +18,8 @@ pub(crate) struct ChildRules {
     pub(crate) id: Arc<str>,
     pub(crate) restart: Restart,
     pub(crate) significant: bool,
+    /// How long its restarts wait; none means not at all.
+    pub(crate) backoff: Option<Backoff>,
 }
 
 /// What the rules need to know of the supervisor.
@@ -33,9 +36,11 @@ pub(crate) struct Rules {
 pub(crate) enum Event {
     /// Start all children.
     Init,
-    /// Start a child that was added.
+    /// Start a child that was added. If that fails, it is forgotten.
     Spawn(ChildKey),
-    /// End one child, on request.
+    /// Start an idle child, on request. If that fails, it stays down.
+    Revive(ChildKey),
+    /// End one child, or the waiting for it, on request.
     End(ChildKey),
     /// A child ended by itself.
     Exited {
@@ -61,8 +66,12 @@ pub(crate) enum Action {
     Start { key: ChildKey, incarnation: u64 },
     /// End these children, all at the same time; confirm by `Terminated`.
     Terminate(Vec<ChildKey>),
-    /// Come back with `Retry`, after everything that waits already.
-    Retry { key: ChildKey, incarnation: u64 },
+    /// Come back with `Retry` after so long, and after everything that waits by then.
+    Retry {
+        key: ChildKey,
+        incarnation: u64,
+        after: Duration,
+    },
     /// End the supervisor. No child is alive.
     Exit(Exit),
     /// Nothing to do until the next event.
@@ -75,6 +84,8 @@ pub(crate) enum Life {
     /// Not started, or ended for good; the spec is kept.
     Down,
     Up,
-    /// Its restart failed and is tried again.
+    /// Its restart failed and is tried again, which counts again.
     Restarting,
+    /// Its restart is counted and waits for the child's backoff.
+    Delayed,
 }

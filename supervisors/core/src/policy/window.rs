@@ -31,7 +31,7 @@ impl Window {
         self.restarts.len() <= self.intensity.max as usize
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.restarts.len()
+    pub(crate) fn restarts(&self) -> impl Iterator<Item = Instant> {
+        self.restarts.iter().copied()
     }
 }

@@ -5,37 +5,42 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use ractor::ActorRef;
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 
-use super::{ChildInfo, ChildStatus, Command, Shape};
+use super::{Command, Shape};
 use crate::Exit;
-use crate::child::{ChildCtx, NotStarted};
-use crate::directory::{Birth, Directory, Life, Record};
-use crate::dynamic::{ChildRef, StartChildError};
+use crate::child::{ChildCtx, NotStarted, TOO_LATE};
+use crate::directory::{ActorState, Directory};
+use crate::events::Happening;
+use crate::life::{Birth, Life, Record};
 use crate::mailbox::{Envelope, Load};
-use crate::policy::{Action, ChildKey, ChildRules, Event, Life as ChildLife, Policy};
+use crate::policy::{Action, ChildKey, ChildRules, Event, Policy};
 use crate::spec::{ChildSpec, Shutdown};
 
 /// The state of one life of a supervisor.
 pub(crate) struct Shell {
-    policy: Policy,
-    shape: Shape,
-    record: Arc<Record>,
+    pub(super) policy: Policy,
+    pub(super) shape: Shape,
+    pub(super) record: Arc<Record>,
     directory: Directory,
     myself: ActorRef<Envelope<Command>>,
-    children: HashMap<ChildKey, Child>,
+    pub(super) children: HashMap<ChildKey, Child>,
+    /// Restarts that wait for their backoff; at most one for each life of a child.
+    delays: JoinSet<()>,
     /// Those that are up, by `ractor`'s id: an exit of anybody else is not for us.
     live: HashMap<u64, (ChildKey, u64)>,
 }
 
-struct Child {
-    spec: ChildSpec,
+pub(super) struct Child {
+    pub(super) spec: ChildSpec,
     record: Option<Arc<Record>>,
-    starts: u64,
+    pub(super) starts: u64,
     last_exit: Option<Exit>,
 }
 
@@ -48,6 +53,7 @@ impl Shell {
             directory: life.directory.clone(),
             myself,
             children: HashMap::new(),
+            delays: JoinSet::new(),
             live: HashMap::new(),
         };
         if let Shape::Fixed(tree) = shape {
@@ -55,15 +61,16 @@ impl Shell {
                 shell.add(spec.clone());
             }
         }
+        shell.note_restarts();
         shell
     }
 
-    fn add(&mut self, spec: ChildSpec) -> ChildKey {
-        let (id, restart, significant) = (Arc::clone(&spec.id), spec.restart, spec.significant);
+    pub(super) fn add(&mut self, spec: ChildSpec) -> ChildKey {
         let key = self.policy.add(ChildRules {
-            id,
-            restart,
-            significant,
+            id: Arc::clone(&spec.id),
+            restart: spec.restart,
+            significant: spec.significant,
+            backoff: spec.backoff,
         });
         self.children.insert(
             key,
@@ -80,13 +87,17 @@ impl Shell {
     /// Tells the policy and forgets the children that it forgot.
     pub(super) fn step(&mut self, event: Event) -> Action {
         let action = self.policy.step(event, Instant::now().into_std());
+        self.forget_what_the_policy_forgot();
+        action
+    }
+
+    pub(super) fn forget_what_the_policy_forgot(&mut self) {
         for key in self.policy.take_forgotten() {
             self.children.remove(&key);
         }
         if let Shape::Dynamic(shape) = &self.shape {
             shape.n_children.store(self.policy.len());
         }
-        action
     }
 
     /// Carries out actions until there is nothing left to do. Returns an exit if it is this supervisor's turn to end.
@@ -99,10 +110,12 @@ impl Shell {
                     self.log_give_up(&exit);
                     return Some(exit);
                 }
-                Action::Retry { key, incarnation } => {
-                    let retry = Envelope::internal(Load::Told(Command::Retry { key, incarnation }));
-                    // Fails only if this supervisor is asked to end, and then nothing is to be retried.
-                    self.myself.send_message(retry).ok();
+                Action::Retry {
+                    key,
+                    incarnation,
+                    after,
+                } => {
+                    self.retry(key, incarnation, after);
                     return None;
                 }
                 Action::Start { key, incarnation } => match self.start(key, incarnation).await {
@@ -120,58 +133,25 @@ impl Shell {
 }
 
 impl Shell {
-    pub(super) async fn on_command(&mut self, command: Command) -> Option<Exit> {
-        match command {
-            Command::Retry { key, incarnation } => {
-                let first = self.step(Event::Retry { key, incarnation });
-                self.drive(first).await
-            }
-            Command::StartChild(spec, reply) => {
-                reply.send(self.start_child(spec).await);
-                None
-            }
-            Command::TerminateChild(child, reply) => {
-                let known = child.supervisor == self.pid() && self.policy.contains(child.key);
-                let first = if known {
-                    self.step(Event::End(child.key))
-                } else {
-                    Action::Rest
-                };
-                let exit = self.drive(first).await;
-                reply.send(known);
-                exit
-            }
-            Command::WhichChildren(reply) => {
-                reply.send(self.which_children());
-                None
-            }
-        }
-    }
-
-    async fn start_child(&mut self, spec: ChildSpec) -> Result<ChildRef, StartChildError> {
-        if self.policy.has_id(&spec.id) {
-            return Err(StartChildError::Exists {
-                id: spec.id.to_string(),
-            });
-        }
-        if self.policy.len() >= self.shape.room() {
-            return Err(StartChildError::Full);
-        }
-        let path = self.record.birth.path.child(&spec.id);
-        let key = self.add(spec);
-        let Action::Start { key, incarnation } = self.step(Event::Spawn(key)) else {
-            unreachable!("a child that was just added is down, and nothing else is under way");
+    fn retry(&mut self, key: ChildKey, incarnation: u64, after: Duration) {
+        let myself = self.myself.clone();
+        // Fails only if this supervisor is asked to end, and then nothing is to be retried.
+        let tell = move || {
+            let retry = Envelope::internal(Load::Told(Command::Retry { key, incarnation }));
+            myself.send_message(retry).ok();
         };
-        match self.start(key, incarnation).await {
-            Ok(()) => {
-                self.step(Event::Started);
-                Ok(ChildRef::new(path, self.pid(), key))
-            }
-            Err(NotStarted(why)) => {
-                self.step(Event::StartFailed(why.clone()));
-                Err(StartChildError::Failed { why })
-            }
+        if after.is_zero() {
+            return tell();
         }
+        if let Some(child) = self.children.get(&key) {
+            let (path, child) = (&self.record.birth.path, &child.spec.id);
+            debug!(target: "hiveforge.supervisor", %path, %child, incarnation, ?after, "restart waits");
+        }
+        while self.delays.try_join_next().is_some() {}
+        self.delays.spawn(async move {
+            sleep(after).await;
+            tell();
+        });
     }
 
     pub(super) async fn on_exit(&mut self, who: u64, exit: Exit) -> Option<Exit> {
@@ -180,28 +160,33 @@ impl Shell {
         child.record = None;
         child.last_exit = Some(exit.clone());
         let id = Arc::clone(&child.spec.id);
+        // A supervisor that was killed leaves children behind that are still ending. They belong to its end, so nothing
+        // that follows from it begins before they are gone.
+        let path = self.record.birth.path.child(&id);
+        self.directory.clear(&path, &self.record).await;
         let first = self.step(Event::Exited {
             key,
             incarnation,
             exit: exit.clone(),
         });
         self.log_exit(&id, incarnation, &exit);
+        self.note_restarts();
         self.drive(first).await
     }
 
     /// Starts one life, after whatever is left of the earlier ones has gone.
-    async fn start(&mut self, key: ChildKey, incarnation: u64) -> Result<(), NotStarted> {
+    pub(super) async fn start(&mut self, key: ChildKey, incarnation: u64) -> Result<(), NotStarted> {
         let child = self
             .children
             .get_mut(&key)
             .expect("the policy starts only what it knows, and we know the same");
+        if self.record.state() == ActorState::Abandoned {
+            return Err(NotStarted(TOO_LATE.to_owned()));
+        }
         let (path, id) = (self.record.birth.path.child(&child.spec.id), &child.spec.id);
-        self.directory.clear(&path).await;
-        let name = match self.shape {
-            Shape::Fixed(_) => format!("{}/{id}#{incarnation}", self.record.birth.name),
-            // The id may come back while an abandoned child still has the name.
-            Shape::Dynamic(_) => format!("{}/{id}.{}#{incarnation}", self.record.birth.name, key.0),
-        };
+        self.directory.clear(&path, &self.record).await;
+        // The id may come back as another child, while an abandoned one still has its name.
+        let name = format!("{}/{id}.{}#{incarnation}", self.record.birth.name, key.0);
         let life = Life::new(
             &self.directory,
             Birth {
@@ -209,6 +194,7 @@ impl Shell {
                 name,
                 incarnation,
                 kind: child.spec.kind(),
+                limits: child.spec.limits,
                 restarts: child.starts,
                 last_exit: child.last_exit.clone(),
             },
@@ -218,7 +204,7 @@ impl Shell {
             parent: self.myself.get_cell(),
             life,
         });
-        let started = match child.spec.start_timeout {
+        let started = match child.spec.limits.start {
             Some(limit) => timeout(limit, starting)
                 .await
                 .unwrap_or_else(|_late| Err(NotStarted(format!("not started within {limit:?}")))),
@@ -226,10 +212,13 @@ impl Shell {
         };
         if let Err(NotStarted(why)) = &started {
             warn!(target: "hiveforge.supervisor", %path, incarnation, why, "child did not start");
+            self.directory
+                .note(&path, incarnation, Happening::StartFailed(why.clone()));
             // A supervisor that was interrupted leaves killed children behind.
-            self.directory.clear(&path).await;
+            self.directory.clear(&path, &self.record).await;
         } else if let Some(presence) = record.presence() {
             debug!(target: "hiveforge.supervisor", %path, incarnation, "child started");
+            self.directory.note(&path, incarnation, Happening::Started);
             self.live.insert(presence.cell.get_id().pid(), (key, incarnation));
             child.starts += 1;
             child.record = Some(record);
@@ -251,41 +240,39 @@ impl Shell {
                 .presence()
                 .expect("a child that is up has entered the directory");
             self.live.remove(&presence.cell.get_id().pid());
-            child.last_exit = Some(Exit::Shutdown);
-            ends.push(end(self.directory.clone(), record, child.spec.shutdown));
+            let ended = end(
+                Arc::clone(&self.record),
+                self.directory.clone(),
+                record,
+                child.spec.shutdown,
+            );
+            ends.push(async move { (*key, ended.await) });
         }
-        join_all(ends).await;
+        for (key, exit) in join_all(ends).await {
+            if let Some(child) = self.children.get_mut(&key) {
+                child.last_exit = Some(exit);
+            }
+        }
     }
 
-    fn which_children(&self) -> Vec<ChildInfo> {
-        let known = self
-            .policy
-            .children()
-            .filter_map(|(key, life)| Some((self.children.get(&key)?, life)));
-        let info = known.map(|(child, life)| ChildInfo {
-            id: child.spec.id.to_string(),
-            kind: child.spec.kind(),
-            status: match life {
-                ChildLife::Up => ChildStatus::Running,
-                ChildLife::Restarting => ChildStatus::Restarting,
-                ChildLife::Down => ChildStatus::Down,
-            },
-            restarts: child.starts.saturating_sub(1),
-        });
-        info.collect()
-    }
-
-    fn pid(&self) -> u64 {
+    pub(super) fn pid(&self) -> u64 {
         self.myself.get_id().pid()
     }
 
+    pub(super) fn note_restarts(&self) {
+        let (intensity, restarts) = (self.shape.rules().intensity, self.policy.restarts().collect());
+        self.record.note_restarts(intensity, restarts);
+    }
+
     fn log_exit(&self, child: &str, incarnation: u64, exit: &Exit) {
-        let (path, restarts) = (&self.record.birth.path, self.policy.restarts_in_window());
+        let (path, restarts) = (&self.record.birth.path, self.policy.restarts().count());
         if exit.is_abnormal() {
             warn!(target: "hiveforge.supervisor", %path, child, incarnation, %exit, restarts, "child failed");
         } else {
             debug!(target: "hiveforge.supervisor", %path, child, incarnation, %exit, restarts, "child ended");
         }
+        self.directory
+            .note(&path.child(child), incarnation, Happening::Ended(exit.clone()));
     }
 
     fn log_give_up(&self, exit: &Exit) {
@@ -296,18 +283,33 @@ impl Shell {
     }
 }
 
-async fn end(directory: Directory, record: Arc<Record>, shutdown: Shutdown) {
-    match shutdown {
-        Shutdown::BrutalKill => {}
+/// Ends one child and returns how it ended: as it was asked to, or as it says itself, if it failed before or meanwhile.
+async fn end(supervisor: Arc<Record>, directory: Directory, record: Arc<Record>, shutdown: Shutdown) -> Exit {
+    let gone = match shutdown {
+        Shutdown::BrutalKill => false,
         Shutdown::Timeout(limit) => {
             record.stop();
-            // Too late means that it is killed below.
-            timeout(limit, record.gone()).await.ok();
+            timeout(limit, record.gone()).await.is_ok()
         }
         Shutdown::Infinity => {
             record.stop();
             record.gone().await;
+            true
         }
+    };
+    let Birth {
+        path, incarnation, ..
+    } = &record.birth;
+    // Kills whoever is left.
+    directory.clear(path, &supervisor).await;
+    let exit = match record.last_word() {
+        Some(exit) => exit.clone(),
+        None if gone => Exit::Shutdown,
+        None => Exit::Killed,
+    };
+    if exit.is_abnormal() && gone {
+        warn!(target: "hiveforge.supervisor", %path, incarnation, %exit, "child failed while it was stopped");
     }
-    directory.clear(&record.birth.path).await;
+    directory.note(path, *incarnation, Happening::Ended(exit.clone()));
+    exit
 }

@@ -58,6 +58,28 @@ async fn a_stuck_child_is_abandoned_and_the_stop_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_id_of_a_stuck_child_is_free_when_it_is_deleted() {
+    let log = Log::default();
+    let (first, stuck) = (Child::new("a", &log), Handle::new("stuck", 1));
+    let spec = tree(Strategy::OneForOne, 1, [&first]).child(stuck_child(&stuck));
+    let tree = Tree::start("root", spec).await.unwrap();
+    let (release, blocker) = mpsc::channel();
+    stuck.try_tell(blocker).unwrap();
+    eventually(async || (stuck.depth() == 0).then_some(())).await;
+    tree.terminate_child("root", "stuck").await.unwrap();
+    tree.delete_child("root", "stuck").await.unwrap();
+    assert_eq!(tree.start_child("root", stuck_child(&stuck)).await, Ok(()));
+    drop(release);
+    // The blocked thread has to wake before its actor is gone.
+    let gone = async || {
+        let list = tree.directory().list();
+        (list.len() == 3 && list.iter().all(|actor| actor.state == ActorState::Running)).then_some(())
+    };
+    eventually(gone).await;
+    assert_eq!(tree.stop(30 * SECOND).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_successor_takes_the_place_of_a_stuck_child() {
     let log = Log::default();
     let (first, stuck) = (Child::new("a", &log), Handle::new("stuck", 1));

@@ -123,6 +123,21 @@ async fn a_dynamic_supervisor_that_gives_up_comes_back_empty() {
     assert_eq!(pool.count(), 1);
 }
 
+#[cfg(feature = "faults")]
+#[tokio::test(start_paused = true)]
+async fn a_dynamic_supervisor_that_is_gone_counts_no_children() {
+    let log = Log::default();
+    let (tree, pool) = pool().await;
+    let [a] = children(["a"], &log);
+    pool.start_child(a).await.unwrap();
+    let directory = tree.directory();
+    // The root is killed, too, so nobody restarts the pool.
+    assert!(directory.kill("root"));
+    tree.exited().await;
+    eventually(async || directory.list().is_empty().then_some(())).await;
+    assert_eq!(pool.count(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handle_without_a_tree_is_down() {
     let pool: Dynamic<Child> = Dynamic::new("pool");

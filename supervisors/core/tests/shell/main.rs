@@ -9,13 +9,25 @@
 )]
 
 mod abandoned;
+mod backoff;
 mod ctx;
+mod deadlines;
 mod directory;
 mod dynamic;
+mod events;
 mod failing;
+#[cfg(feature = "faults")]
+mod faults;
 mod handles;
+mod late;
+#[cfg(feature = "faults")]
+mod lockstep;
 mod nested;
+mod overlap;
 mod probe;
 mod random;
+mod requests;
+#[path = "../../src/policy/tests/seed.rs"]
+mod seed;
 mod stopping;
 mod strategies;

@@ -69,3 +69,24 @@ async fn orphans_of_a_killed_supervisor_are_gone_before_it_comes_back() {
     }
     tree.stop(SECOND).await;
 }
+
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_follows_from_the_kill_of_a_supervisor_before_its_children_are_gone() {
+    let log = Log::default();
+    let [a, b] = children(["a", "b"], &log);
+    let inner = ChildSpec::supervisor("inner", tree(Strategy::OneForOne, 0, [&b]));
+    let tree = start(tree(Strategy::OneForAll, 1, [&a]).child(inner)).await;
+    // It cannot be killed for a while, less than the kill grace.
+    let (release, blocker) = std::sync::mpsc::channel();
+    b.tell(Msg::Block(blocker));
+    b.has_read_all().await;
+    log.take_all();
+    assert!(tree.directory().kill("root/inner"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(release);
+    a.reborn_after(1).await;
+    b.incarnation().await;
+    assert_eq!(log.take_all(), "~b -a ~a +a +b");
+    assert_eq!(tree.stop(SECOND).await, []);
+}

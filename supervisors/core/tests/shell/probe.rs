@@ -44,6 +44,8 @@ pub(crate) enum Msg {
     Leave,
     /// Never return.
     Hang,
+    /// Block the thread until the sender is dropped.
+    Block(std::sync::mpsc::Receiver<()>),
     /// Return nothing but the incarnation.
     Ping(Reply<u64>),
     /// Crash with the question unanswered.
@@ -189,6 +191,7 @@ impl Actor for Probe {
             Msg::Panic => panic!("boom"),
             Msg::Leave => ctx.stop_self(),
             Msg::Hang => std::future::pending().await,
+            Msg::Block(until) => drop(until.recv()),
             Msg::Ping(reply) => drop(reply.send(ctx.incarnation())),
             Msg::Slow(reply, delay) => {
                 tokio::time::sleep(delay).await;

@@ -6,12 +6,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use proptest::prelude::{Just, ProptestConfig, any, prop, prop_oneof, proptest};
+use proptest::prelude::{Just, any, prop, prop_oneof, proptest};
 use proptest::sample::Index;
 use proptest::strategy::Strategy as Generate;
 use supervision::{ChildSpec, Exit, Restart, Strategy, Tree};
 
 use crate::probe::{Child, Log, Msg, SECOND, children, tree};
+use crate::seed;
 
 #[derive(Clone, Debug)]
 enum Fault {
@@ -49,7 +50,7 @@ fn restart() -> impl Generate<Value = Restart> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(seed::cases(300))]
 
     #[test]
     fn when_the_faults_cease_all_runs_or_all_has_ended(

@@ -2,7 +2,9 @@
 //!
 //! Time is virtual: who is waited for, and how long, is asserted to the millisecond.
 
-use supervision::{AskError, ChildSpec, Exit, Shutdown, Strategy};
+use supervision::{
+    Actor, AskError, ChildSpec, Ctx, Directory, Exit, Failure, Handle, Happening, Shutdown, Strategy, Tree,
+};
 
 use crate::probe::{Child, Log, Msg, SECOND, children, start, tree};
 
@@ -97,6 +99,128 @@ async fn a_dropped_tree_leaves_nothing_running() {
     drop(tree);
     tokio::time::sleep(SECOND).await;
     assert!(directory.list().is_empty());
+}
+
+/// The happenings at one place, in their order.
+fn happened(directory: &Directory, path: &str) -> Vec<Happening> {
+    let events = directory.events().into_iter();
+    events
+        .filter(|event| event.path.as_str() == path)
+        .map(|event| event.what)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_ended_has_ended_as_it_did() {
+    let log = Log::default();
+    let [a, b, mut c, d] = children(["a", "b", "c", "d"], &log);
+    c.stop_takes = 60 * SECOND;
+    let spec = tree(Strategy::OneForAll, 1, [&a])
+        .child(b.spec().shutdown(Shutdown::BrutalKill))
+        .child(c.spec())
+        .child(d.spec());
+    let tree = start(spec).await;
+    a.tell(Msg::Fail);
+    a.reborn_after(1).await;
+    let directory = tree.directory();
+    let last_exit = |path| directory.find(path).unwrap().last_exit;
+    assert_eq!(last_exit("root/b"), Some(Exit::Killed));
+    assert_eq!(last_exit("root/c"), Some(Exit::Killed));
+    assert_eq!(last_exit("root/d"), Some(Exit::Shutdown));
+    tree.stop(60 * SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_fails_while_it_is_ended_has_failed() {
+    let log = Log::default();
+    let [a, b, mut c] = children(["a", "b", "c"], &log);
+    c.stop_takes = SECOND;
+    let tree = start(tree(Strategy::OneForAll, 1, [&a, &b, &c])).await;
+    // While `c` is waited for, `b` fails by itself. That is part of the same restart, and must not cause another.
+    a.tell(Msg::Fail);
+    b.tell(Msg::Fail);
+    a.reborn_after(1).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log.take(), "+a +b +c -c +a +b +c");
+    let boom = Exit::Crashed("boom".to_owned());
+    let directory = tree.directory();
+    assert_eq!(directory.find("root/b").unwrap().last_exit, Some(boom.clone()));
+    let expected = [Happening::Started, Happening::Ended(boom), Happening::Started];
+    assert_eq!(happened(&directory, "root/b"), expected);
+    assert_eq!(directory.totals().crashes, 2);
+    tree.stop(60 * SECOND).await;
+}
+
+/// Panics when it is stopped, with a task at work.
+struct Clumsy(Log);
+
+impl Actor for Clumsy {
+    type Msg = ();
+    type State = ();
+
+    async fn start(&self, ctx: &Ctx<()>) -> Result<(), Failure> {
+        let log = self.0.clone();
+        let work = async move {
+            let _at_work = AtWork(log);
+            std::future::pending::<()>().await;
+        };
+        ctx.task(work).map_err(|_too_many| Failure::new("too many tasks"))
+    }
+
+    async fn handle(&self, _: &Ctx<()>, (): (), (): &mut ()) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: &Ctx<()>, (): &mut ()) {
+        panic!("oops");
+    }
+}
+
+struct AtWork(Log);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.write("~task".to_owned());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_panics_in_its_stop_has_failed_and_leaves_no_task() {
+    let log = Log::default();
+    let witness = log.clone();
+    let clumsy = ChildSpec::worker("clumsy", &Handle::new("clumsy", 1), move || {
+        Clumsy(witness.clone())
+    });
+    let tree = start(tree(Strategy::OneForOne, 0, []).child(clumsy)).await;
+    tokio::task::yield_now().await;
+    tree.terminate_child("root", "clumsy").await.unwrap();
+    assert_eq!(log.take_all(), "~task");
+    let failed = Happening::Ended(Exit::Crashed("oops".to_owned()));
+    assert_eq!(
+        happened(&tree.directory(), "root/clumsy"),
+        [Happening::Started, failed]
+    );
+    tree.stop(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_life_of_the_root_is_told_like_any_other() {
+    let log = Log::default();
+    let child = Child::new("a", &log);
+    let first = start(tree(Strategy::OneForOne, 0, [&child])).await;
+    child.tell(Msg::Fail);
+    let exit = first.exited().await;
+    let (directory, totals) = (first.directory(), first.directory().totals());
+    assert_eq!(
+        happened(&directory, "root"),
+        [Happening::Started, Happening::Ended(exit)]
+    );
+    assert_eq!((totals.gave_up, totals.restarts), (1, 0));
+    let directory = Directory::new();
+    child.fail_starts(1);
+    let failed = Tree::start_in("root", tree(Strategy::OneForOne, 0, [&child]), &directory).await;
+    let why = failed.err().unwrap().to_string();
+    assert_eq!(happened(&directory, "root"), [Happening::StartFailed(why)]);
 }
 
 #[tokio::test(start_paused = true)]

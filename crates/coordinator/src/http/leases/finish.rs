@@ -50,6 +50,9 @@ pub(in crate::http) async fn finish(
         ));
     }
     let results = record_finishes(&coordinator, request.finishes).await?;
+    fail::fail_point!(crate::fail_points::FINISHED, |_| {
+        Err(ledger::LedgerError::no_answer(Duration::ZERO).into())
+    });
     let claim = match request.claim {
         // What was finished stays finished, whatever becomes of the claim.
         Some(claim) => grant(&coordinator, claim, Duration::ZERO).await.ok(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::{Path, Query, Request, State as Extract};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -31,7 +32,15 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/leases/finish", post(finish))
         .route("/v1/leases/release", post(release))
         .route("/v1/blobs/{digest}", get(get_blob).put(put_blob))
+        .layer(from_fn_with_state(Arc::clone(&shared), thaw))
         .with_state(shared)
+}
+
+/// Lets a request through once the coordinator does not stand still.
+async fn thaw(Extract(shared): Extract<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let mut frozen = shared.frozen.subscribe();
+    frozen.wait_for(|frozen| !frozen).await.unwrap();
+    next.run(request).await
 }
 
 impl Shared {
@@ -208,7 +217,11 @@ async fn release(Extract(shared): Extract<Arc<Shared>>, Json(request): Json<Rele
 }
 
 async fn get_blob(Extract(shared): Extract<Arc<Shared>>, Path(digest): Path<Digest>) -> Response {
-    match shared.lock().blobs.get(&digest) {
+    shared.changed.notify_waiters();
+    let mut state = shared.lock();
+    state.downloads += 1;
+    match state.blobs.get(&digest) {
+        _ if state.vault_gone => problem(500, "vault_failed", "it cannot be read"),
         Some(bytes) => bytes.clone().into_response(),
         None => problem(404, "blob_unknown", "no such blob"),
     }
