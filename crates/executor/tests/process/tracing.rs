@@ -69,7 +69,9 @@ fn a_fork_of_any_thread_is_found_and_one_of_a_job_is_not() {
 13 fork() = 14
 10 <... clone resumed>, parent_tid=[3]) = 13
 10 vfork() = 15
+10 --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=15, si_uid=0, si_status=0} ---
 11 +++ exited with 0 +++
+10 ???( <detached ...>
 ";
     let fork = "clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x1) = 12";
     assert_eq!(

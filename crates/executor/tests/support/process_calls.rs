@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 /// What strace is told, before the name of the file for the trace.
 pub(crate) const STRACE: [&str; 6] = ["strace", "-f", "-qq", "-e", "trace=clone,clone3,fork,vfork", "-o"];
 
+/// How the lines of the traced calls begin.
+const CALLS: [&str; 4] = ["clone(", "clone3(", "fork(", "vfork("];
+
 /// The calls by which one program made processes, not counting its threads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProcessCalls {
@@ -24,8 +27,9 @@ impl ProcessCalls {
         let own = own_threads(trace);
         let mut calls = Self::default();
         for (caller, call) in trace.lines().filter_map(split) {
-            let makes_process = !call.starts_with("<...") && !call.contains("CLONE_THREAD");
-            if !own.contains(caller) || !makes_process || call.starts_with(['+', '-']) {
+            // Signals, exits, resumed calls, and `???(` of a thread whose process ended before strace had asked it.
+            let is_call = CALLS.iter().any(|name| call.starts_with(name));
+            if !own.contains(caller) || !is_call || call.contains("CLONE_THREAD") {
                 continue;
             }
             if call.contains("CLONE_VM") || call.starts_with("vfork(") {
