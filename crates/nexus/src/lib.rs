@@ -22,6 +22,7 @@ mod name;
 mod read;
 mod score;
 mod sqlite;
+mod standing;
 mod transaction;
 
 pub use clock::Clock;
@@ -34,6 +35,7 @@ pub use name::{Counter, InvalidSpace, Key, Log, Member, Set, Space};
 pub use read::{Ascending, Descending, Dump, Entry, LogDump, Span};
 pub use score::{SCORE_MAX, Score, ScoreTooLarge, Timestamp};
 pub use sqlite::SqliteNexus;
+pub use standing::{Room, Standing};
 pub use transaction::{
     Append, Class, Current, Discard, Durability, Guard, Move, Outcome, Record, Transaction, TxId, Version,
 };
@@ -114,6 +116,9 @@ pub trait Nexus: Send + Sync + 'static {
 
     /// The time of the nexus, which orders what several processes do with it. Never goes back within a process.
     async fn now(&self) -> Result<Timestamp, NexusError>;
+
+    /// What the store says of itself now.
+    async fn standing(&self) -> Result<Standing, NexusError>;
 
     /// Everything in a space. For checks of the whole store and for tests only: it reads all of it into memory.
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError>;

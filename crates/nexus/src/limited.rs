@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     Ascending, BackendError, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member, Nexus,
-    NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
+    NexusError, Outcome, Record, Score, Set, Space, Span, Standing, Taken, Timestamp, Transaction,
 };
 
 /// A nexus with a limit on each call.
@@ -126,6 +126,10 @@ impl Nexus for Limited {
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
         self.read(self.inner.now()).await
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        self.read(self.inner.standing()).await
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

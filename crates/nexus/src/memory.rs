@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use crate::hints::HintBoard;
 use crate::{
     Ascending, BackendError, Class, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key,
-    Member, Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
-    check,
+    Member, Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Standing, Taken, Timestamp,
+    Transaction, check,
 };
 
 mod journal;
@@ -202,6 +202,18 @@ impl Nexus for MemoryNexus {
     async fn now(&self) -> Result<Timestamp, NexusError> {
         drop(self.open()?);
         Ok(self.clock.now())
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        drop(self.open()?);
+        Ok(Standing {
+            description: "memory".to_owned(),
+            durability: "nothing: it ends with its process".to_owned(),
+            era: "memory".to_owned(),
+            short_replications: 0,
+            room: None,
+            warnings: Vec::new(),
+        })
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

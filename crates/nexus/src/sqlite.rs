@@ -23,8 +23,8 @@ use self::snapshot::Snapshot;
 use crate::hints::HintBoard;
 use crate::{
     Ascending, BackendError, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member,
-    Nexus, NexusError, OpenError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
-    check,
+    Nexus, NexusError, OpenError, Outcome, Record, Score, Set, Space, Span, Standing, Taken, Timestamp,
+    Transaction, check,
 };
 
 mod apply;
@@ -301,6 +301,19 @@ impl Nexus for SqliteNexus {
             true => Ok(self.clock.now()),
             false => Err(NexusError::Closed),
         }
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        self.now().await?;
+        Ok(Standing {
+            description: "sqlite".to_owned(),
+            durability: "loss of power".to_owned(),
+            // What was acknowledged as durable is in the file, whoever opens it and how often.
+            era: "sqlite".to_owned(),
+            short_replications: 0,
+            room: None,
+            warnings: Vec::new(),
+        })
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use nexus::{
     Ascending, BackendError, Class, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member,
-    Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction, TxId,
+    Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Standing, Taken, Timestamp, Transaction,
+    TxId,
 };
 use supervision::faults::{What, on_call};
 
@@ -229,6 +230,10 @@ impl Nexus for FaultyNexus {
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
         read!(self, self.inner.now())
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        read!(self, self.inner.standing())
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

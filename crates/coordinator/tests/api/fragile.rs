@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use nexus::{
     Ascending, BackendError, Clock, Counter, Demand, Descending, Dump, Durability, Entry, Hints, Key, Member,
-    MemoryNexus, Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Taken, Timestamp, Transaction,
+    MemoryNexus, Nexus, NexusError, Outcome, Record, Score, Set, Space, Span, Standing, Taken, Timestamp,
+    Transaction,
 };
 use tokio::sync::watch;
 
@@ -271,6 +272,11 @@ impl Nexus for FragileNexus {
     async fn now(&self) -> Result<Timestamp, NexusError> {
         self.call("now", "").await?;
         self.inner.now().await
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        self.call("standing", "").await?;
+        self.inner.standing().await
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use nexus::{
     Ascending, BackendError, Demand, Descending, Dump, Durability, Entry, Hints, MemoryNexus, Nexus,
-    NexusError, Outcome, Record, Score, Space, Span, Taken, Timestamp, Transaction,
+    NexusError, Outcome, Record, Score, Space, Span, Standing, Taken, Timestamp, Transaction,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -194,6 +194,10 @@ impl Nexus for FaultyNexus {
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
         self.call()?.now().await
+    }
+
+    async fn standing(&self) -> Result<Standing, NexusError> {
+        self.call()?.standing().await
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {
