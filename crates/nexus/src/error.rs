@@ -39,6 +39,19 @@ impl NexusError {
     pub fn no_answer(limit: Duration) -> Self {
         Self::OutcomeUnknown(Arc::new(BackendError::NoAnswer { limit }))
     }
+
+    /// Why the store must not be used as it is set up, if that is the trouble: waiting does not help, somebody must act.
+    pub fn unfit(&self) -> Option<&BackendError> {
+        match self {
+            Self::Unavailable(why) if matches!(**why, BackendError::Unfit { .. }) => Some(why),
+            Self::Invalid(_)
+            | Self::Unavailable(_)
+            | Self::OutcomeUnknown(_)
+            | Self::Halted
+            | Self::Closed
+            | Self::Corrupt(_) => None,
+        }
+    }
 }
 
 /// What lies beneath an unreachable store.
@@ -62,6 +75,37 @@ pub enum BackendError {
     /// SQLite reported this.
     #[error("run SQLite")]
     Sqlite(#[from] rusqlite::Error),
+    /// Redis could not be reached, or said this.
+    #[error("talk to Redis at {server}")]
+    Redis {
+        /// Who was asked.
+        server: String,
+        /// What came of it.
+        #[source]
+        source: redis::RedisError,
+    },
+    /// Redis answers, but must not be used as it is. Only a change of its settings helps.
+    #[error("use Redis at {server}: {why}")]
+    Unfit {
+        /// Who was asked.
+        server: String,
+        /// What is wrong, with the way out.
+        why: String,
+    },
+    /// Redis answers in another way than agreed: what is stored there was not written by us.
+    #[error("understand the answer of Redis at {server}")]
+    Strange {
+        /// Who was asked.
+        server: String,
+    },
+    /// Nobody says who the primary is.
+    #[error("find the primary of {what}: {why}")]
+    NoPrimary {
+        /// The service or the slot.
+        what: String,
+        /// What was tried.
+        why: String,
+    },
 }
 
 /// For a failure after which nothing was written.
@@ -72,7 +116,11 @@ impl From<BackendError> for NexusError {
             BackendError::SwitchedOff
             | BackendError::WriterGone
             | BackendError::NoAnswer { .. }
-            | BackendError::NoRoom => None,
+            | BackendError::NoRoom
+            | BackendError::Redis { .. }
+            | BackendError::Unfit { .. }
+            | BackendError::Strange { .. }
+            | BackendError::NoPrimary { .. } => None,
         };
         match code {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(Arc::new(error)),
@@ -81,7 +129,7 @@ impl From<BackendError> for NexusError {
     }
 }
 
-/// The file of an embedded store cannot be used.
+/// A store cannot be used: its file, or what was said about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A process (perhaps this one) has it open. One process at a time owns a store.
@@ -125,6 +173,24 @@ pub enum OpenError {
     /// SQLite refused.
     #[error("open the database")]
     Sqlite(#[from] rusqlite::Error),
+    /// A setting for Redis cannot work.
+    #[error("use {value:?} as {field} for Redis: {way_out}")]
+    Setting {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// The certificates or the key for Redis cannot be used.
+    #[error("use the {what} for Redis: {why}")]
+    Tls {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// The rule or limit that a call broke.

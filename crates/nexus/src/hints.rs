@@ -17,21 +17,22 @@ use crate::limits::HINTS_PENDING_MAX;
 pub enum Hint {
     /// A transaction with this hint has been applied.
     Said(Arc<str>),
-    /// So many hints were dropped because the watcher was slow: anything may have changed.
+    /// So many hints were dropped because the watcher was slow: anything may have changed. 0: nobody knows how many, for
+    /// the link to the store was down, or has only just come up.
     Missed(u64),
 }
 
 /// The hints of one space from the moment of [`watch`](crate::Nexus::watch) on.
 #[derive(Debug)]
 pub struct Hints {
-    receiver: broadcast::Receiver<Arc<str>>,
+    receiver: broadcast::Receiver<Hint>,
 }
 
 impl Hints {
     /// Waits for the next hint; `None` once the nexus is closed. Safe to cancel: no hint is lost by it.
     pub async fn next(&mut self) -> Option<Hint> {
         match self.receiver.recv().await {
-            Ok(text) => Some(Hint::Said(text)),
+            Ok(hint) => Some(hint),
             Err(RecvError::Lagged(missed)) => Some(Hint::Missed(missed)),
             Err(RecvError::Closed) => None,
         }
@@ -41,7 +42,7 @@ impl Hints {
 /// The senders of all watched spaces. The mutex is held for a few instructions; publishers are plain threads.
 #[derive(Debug)]
 pub(crate) struct HintBoard {
-    senders: Mutex<Option<HashMap<Space, broadcast::Sender<Arc<str>>>>>,
+    senders: Mutex<Option<HashMap<Space, broadcast::Sender<Hint>>>>,
 }
 
 impl HintBoard {
@@ -66,16 +67,30 @@ impl HintBoard {
 
     /// Tells everybody who watches the space, and forgets a space that nobody watches any more.
     pub(crate) fn publish(&self, space: &Space, hints: &[String]) {
-        if hints.is_empty() {
-            return;
-        }
+        let said = |hint: &String| Hint::Said(Arc::from(hint.as_str()));
+        self.tell(space, hints.iter().map(said));
+    }
+
+    /// Tells everybody who watches the space that any number of hints may have been lost.
+    pub(crate) fn miss(&self, space: &Space) {
+        self.tell(space, std::iter::once(Hint::Missed(0)));
+    }
+
+    /// The spaces that somebody watches. Forgets the others.
+    pub(crate) fn watched(&self) -> Vec<Space> {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = senders.as_mut() else {
+            return Vec::new();
+        };
+        open.retain(|_, sender| sender.receiver_count() > 0);
+        open.keys().cloned().collect()
+    }
+
+    fn tell(&self, space: &Space, mut hints: impl Iterator<Item = Hint>) {
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = senders.as_mut() else { return };
         let Some(sender) = open.get(space) else { return };
-        let is_heard = hints
-            .iter()
-            .all(|hint| sender.send(Arc::from(hint.as_str())).is_ok());
-        if !is_heard {
+        if !hints.all(|hint| sender.send(hint).is_ok()) {
             open.remove(space);
         }
     }

@@ -5,8 +5,8 @@
 //! Three properties carry everything above: a [`Transaction`] is atomic, a version never comes back, and a repeated
 //! transaction is recognized ([`Outcome::Already`]), which turns an unknown outcome into a known one.
 //!
-//! Backends: [`MemoryNexus`] (tests and models; its [`Store`] is the reference for all) and [`SqliteNexus`].
-//! [`Limited`] goes around either, and puts a limit on each call.
+//! Backends: [`MemoryNexus`] (tests and models; its [`Store`] is the reference for all), [`SqliteNexus`] (one file, one process)
+//! and [`RedisNexus`] (any number of processes). [`Limited`] goes around any of them, and puts a limit on each call.
 
 use async_trait::async_trait;
 
@@ -20,6 +20,7 @@ pub mod limits;
 mod memory;
 mod name;
 mod read;
+mod redis;
 mod score;
 mod sqlite;
 mod standing;
@@ -33,6 +34,10 @@ pub use limited::Limited;
 pub use memory::{MemoryNexus, Store};
 pub use name::{Counter, InvalidSpace, Key, Log, Member, Set, Space};
 pub use read::{Ascending, Descending, Dump, Entry, LogDump, Span};
+pub use redis::{
+    NotAServer, Password, REDIS_PORT, RedisConfig, RedisNexus, RedisServers, RedisTls, Replication,
+    ServerAddr, TlsIdentity,
+};
 pub use score::{SCORE_MAX, Score, ScoreTooLarge, Timestamp};
 pub use sqlite::SqliteNexus;
 pub use standing::{Room, Standing};
@@ -114,7 +119,8 @@ pub trait Nexus: Send + Sync + 'static {
     /// The hints of transactions that are applied from now on. Hints may be lost: look yourself from time to time.
     fn watch(&self, space: &Space) -> Hints;
 
-    /// The time of the nexus, which orders what several processes do with it. Never goes back within a process.
+    /// The time of the nexus, which orders what several processes do with it. Never goes back within a process,
+    /// except where [`Standing::era`] changes: the clock of another server may be behind.
     async fn now(&self) -> Result<Timestamp, NexusError>;
 
     /// What the store says of itself now.

@@ -213,6 +213,7 @@ impl Nexus for MemoryNexus {
             short_replications: 0,
             room: None,
             warnings: Vec::new(),
+            unfit: None,
         })
     }
 

@@ -313,6 +313,7 @@ impl Nexus for SqliteNexus {
             short_replications: 0,
             room: None,
             warnings: Vec::new(),
+            unfit: None,
         })
     }
 

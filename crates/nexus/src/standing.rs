@@ -17,6 +17,8 @@ pub struct Standing {
     pub room: Option<Room>,
     /// Settings that weaken what people may expect, one sentence each, with the way out.
     pub warnings: Vec<String>,
+    /// Why it must not be used like this, with the way out; `None`: it may be.
+    pub unfit: Option<String>,
 }
 
 /// How full a bounded store is, in bytes.

@@ -129,7 +129,8 @@ impl Transaction {
 pub enum Durability {
     /// A crash of the process that holds the store. Nothing is synced to the disk.
     Process,
-    /// Loss of power, too: synced to the disk (where the backend has one) before the answer.
+    /// As much as the store can: synced to the disk where that is ours to decide, and on a replica where there is one.
+    /// What that is worth, [`Standing::durability`](crate::Standing::durability) says.
     Disk,
 }
 

@@ -1,47 +1,95 @@
 //! A backend set up for one test, and the short forms in which the rules speak to it.
 //!
-//! A bench owns the directory of its backend; dropping it removes the files.
+//! A bench owns the directory of its backend; dropping it removes the files. The servers of Redis are started once for a
+//! process and shared by its benches, each with a prefix of its own.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use hiveforge_nexus::{
-    Ascending, Clock, Demand, Descending, Durability, Hold, MemoryNexus, Nexus, NexusError, Outcome, Score,
-    Space, Span, SqliteNexus, Taken, Transaction,
+    Ascending, Clock, Demand, Descending, Durability, Hint, Hints, Hold, MemoryNexus, Nexus, NexusError,
+    Outcome, RedisConfig, RedisNexus, RedisServers, Score, ServerAddr, Space, Span, SqliteNexus, Taken,
+    Transaction,
 };
+use servers::{Cluster, Redis, RedisOptions, redis_or_skip};
 use tempfile::TempDir;
+
+static REDIS: LazyLock<Redis> = LazyLock::new(|| Redis::start(RedisOptions::default()).unwrap());
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(3).unwrap());
 
 pub(crate) struct Bench {
     pub(crate) nexus: Arc<dyn Nexus>,
     pub(crate) space: Space,
-    file: Option<(TempDir, PathBuf)>,
+    origin: Origin,
+}
+
+/// What a backend that keeps what it holds can be opened from again.
+enum Origin {
+    Memory,
+    Directory(TempDir),
+    Servers(RedisConfig),
 }
 
 impl Bench {
-    pub(crate) fn memory() -> Self {
+    fn new(nexus: impl Nexus, origin: Origin) -> Self {
         Self {
-            nexus: Arc::new(MemoryNexus::new(Clock::system())),
+            nexus: Arc::new(nexus),
             space: space("pool/default"),
-            file: None,
+            origin,
         }
     }
 
-    pub(crate) fn sqlite() -> Self {
+    pub(crate) fn memory() -> Option<Self> {
+        Some(Self::new(MemoryNexus::new(Clock::system()), Origin::Memory))
+    }
+
+    pub(crate) fn sqlite() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("nexus.db");
-        let nexus = Arc::new(SqliteNexus::open(&path, Clock::system()).unwrap());
-        Self {
-            nexus,
-            space: space("pool/default"),
-            file: Some((directory, path)),
-        }
+        let nexus = open_file(&directory);
+        Some(Self::new(nexus, Origin::Directory(directory)))
+    }
+
+    /// One Redis; `None` where none is installed.
+    pub(crate) fn redis() -> Option<Self> {
+        redis_or_skip().then(|| Self::over(RedisServers::Single(server(&REDIS))))
+    }
+
+    /// A cluster of three primaries; `None` where no Redis is installed.
+    pub(crate) fn redis_cluster() -> Option<Self> {
+        let seeds = || CLUSTER.members.iter().take(2).map(server).collect();
+        redis_or_skip().then(|| Self::over(RedisServers::Cluster(seeds())))
+    }
+
+    fn over(servers: RedisServers) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut config = RedisConfig::new(servers);
+        config.prefix = format!("hf-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::new(RedisNexus::open(config.clone()).unwrap(), Origin::Servers(config))
     }
 
     /// Closes a backend that keeps what it holds, and opens it again.
     pub(crate) async fn reopen(&mut self) {
-        let Some((_, path)) = &self.file else { return };
-        self.nexus.close().await.unwrap();
-        self.nexus = Arc::new(SqliteNexus::open(path, Clock::system()).unwrap());
+        let new: Arc<dyn Nexus> = match &self.origin {
+            Origin::Memory => return,
+            Origin::Directory(directory) => {
+                self.nexus.close().await.unwrap();
+                Arc::new(open_file(directory))
+            }
+            Origin::Servers(config) => {
+                self.nexus.close().await.unwrap();
+                Arc::new(RedisNexus::open(config.clone()).unwrap())
+            }
+        };
+        self.nexus = new;
+    }
+
+    /// Watches, and waits until hints can be relied on: the link to a server says when it is up.
+    pub(crate) async fn watch(&self) -> Hints {
+        let mut hints = self.nexus.watch(&self.space);
+        if matches!(self.origin, Origin::Servers(_)) {
+            assert_eq!(hints.next().await, Some(Hint::Missed(0)));
+        }
+        hints
     }
 
     pub(crate) async fn close(&self) {
@@ -137,6 +185,14 @@ impl Bench {
             .unwrap()
             .remove(0)
     }
+}
+
+fn open_file(directory: &TempDir) -> SqliteNexus {
+    SqliteNexus::open(&directory.path().join("nexus.db"), Clock::system()).unwrap()
+}
+
+fn server(redis: &Redis) -> ServerAddr {
+    ServerAddr::new(redis.addr().ip().to_string(), redis.addr().port())
 }
 
 pub(crate) fn space(name: &str) -> Space {

@@ -11,12 +11,31 @@ mod sequences;
 mod steps;
 
 macro_rules! suite {
+    (redis_cluster: $($topic:ident { $($rule:ident)* })*) => {
+        mod redis_cluster {
+            /// All in one test: a cluster takes longer to start than all the rules together.
+            #[tokio::test]
+            async fn every_rule_holds() {
+                $($({
+                    let Some(bench) = crate::bench::Bench::redis_cluster() else { return };
+                    println!(concat!(stringify!($topic), "::", stringify!($rule)));
+                    crate::rules::$topic::$rule(&bench).await;
+                    bench.close().await;
+                })*)*
+            }
+
+            #[test]
+            fn random_sequences_go_as_in_the_reference() {
+                crate::sequences::go_as_in_the_reference(crate::bench::Bench::redis_cluster);
+            }
+        }
+    };
     ($backend:ident: $($topic:ident { $($rule:ident)* })*) => {
         mod $backend {
             $(mod $topic {
                 $(#[tokio::test]
                 async fn $rule() {
-                    let bench = crate::bench::Bench::$backend();
+                    let Some(bench) = crate::bench::Bench::$backend() else { return };
                     crate::rules::$topic::$rule(&bench).await;
                     bench.close().await;
                 })*
@@ -99,4 +118,4 @@ macro_rules! suite {
     };
 }
 
-suite! { memory sqlite }
+suite! { memory sqlite redis redis_cluster }

@@ -12,7 +12,7 @@ use crate::steps::{Steps as _, log_len, tx};
 
 pub(crate) async fn hints_are_published_after_the_commit_and_only_if_applied(bench: &Bench) {
     bench.apply(tx(1).hint("before anybody listened")).await;
-    let mut hints = bench.nexus.watch(&bench.space);
+    let mut hints = bench.watch().await;
     let elsewhere = vec![tx(2).hint("elsewhere")];
     bench
         .nexus
@@ -84,7 +84,7 @@ pub(crate) async fn many_callers_at_once_lose_nothing(bench: &Bench) {
 
 pub(crate) async fn a_closed_nexus_answers_closed(bench: &Bench) {
     let nexus = Arc::clone(&bench.nexus);
-    let mut hints = nexus.watch(&bench.space);
+    let mut hints = bench.watch().await;
     nexus.close().await.unwrap();
     assert!(matches!(
         bench.try_commit(vec![tx(1)]).await,
