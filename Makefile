@@ -38,10 +38,21 @@ demo: ## build a C program and run a parameter study on one machine, start to en
 	$(CARGO) run --release --locked --quiet --bin demo
 
 .PHONY: bench
-bench: ## measure throughput, latency, the cost of a job and of supervision
+bench: setup ## measure throughput, latency, the cost of a job and of supervision
 	$(CARGO) build --release --locked --bin hiveforge --bin hiveforge-tests-bench
 	$(CARGO) run --release --locked --quiet --bin hiveforge-tests-bench
 	$(CARGO) bench --locked --quiet -p hiveforge-supervisors-core --bench supervision
+
+.PHONY: nemesis
+nemesis: setup ## attack three coordinators, six agents and a Redis for SECONDS (600), from HIVEFORGE_SEED or any seed
+	$(CARGO) build --locked -p hiveforge-cli --features faults --bin hiveforge
+	HIVEFORGE_NEMESIS_SECONDS=$(or $(SECONDS),600) $(CARGO) test --locked -p hiveforge-tests-nemesis --test nemesis -- --nocapture
+
+# Options in SIM, e.g. make sim SIM='--agents 1000 --jobs 50000'.
+.PHONY: sim
+sim: setup ## 10,000 simulated agents and a million jobs through coordinators over Redis; SIM='--help'
+	$(CARGO) build --release --locked --bin hiveforge --bin hiveforge-tests-bench
+	$(CARGO) run --release --locked --quiet --bin hiveforge-tests-bench -- sim $(SIM)
 
 .PHONY: mutants
 mutants: ## change the rules and the restart policy on purpose; the tests must notice

@@ -152,7 +152,7 @@ async fn give_back_unstarted(station: &Station, agent: AgentId) -> Result<(), Cl
     };
     let answer = station
         .client
-        .post::<RenewReply>("/v1/leases/renew", &request, Options::default())
+        .post::<RenewReply>("/v1/leases/renew", &request, Options::default().repeatable())
         .await;
     station.heard(&answer);
     let unstarted = match answer {
@@ -179,7 +179,7 @@ async fn give_back_unstarted(station: &Station, agent: AgentId) -> Result<(), Cl
         };
         station
             .client
-            .post::<IgnoredAny>("/v1/leases/release", &request, Options::default())
+            .post::<IgnoredAny>("/v1/leases/release", &request, Options::default().repeatable())
             .await?;
     }
     Ok(())
@@ -231,7 +231,7 @@ async fn report(station: &Station, left: &[Footprint]) -> Result<(), ClearError>
     };
     let answer = station
         .client
-        .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
+        .post::<FinishReply>("/v1/leases/finish", &request, Options::default().repeatable())
         .await;
     station.heard(&answer);
     for (footprint, result) in left.iter().zip(answer?.results) {

@@ -21,8 +21,18 @@ use crate::clock::{BootTime, jitter};
 
 /// How often it looks whether a renewal is due.
 const LOOK: Duration = Duration::from_millis(500);
-/// The longest that a renewal may take; another coordinator is asked afterwards.
+/// The longest that a renewal may take, whoever is asked; and never longer than this part of a lease's life, so that a
+/// connection that hangs leaves time for another try before anything is frozen.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
+const RENEW_PART: u32 = 5;
+/// The shortest time for that.
+const RENEW_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// The part of a lease's life after which another coordinator is asked too: one that lives and cannot reach its nexus
+/// must not cost a lease while another can. Several can be asked before anything is frozen.
+const HEDGE_PART: u32 = 6;
+/// The shortest and the longest time for that.
+const HEDGE_MIN: Duration = Duration::from_millis(300);
+const HEDGE_MAX: Duration = Duration::from_millis(1500);
 /// Messages that may wait; nobody sends any.
 const MAILBOX: usize = 8;
 
@@ -136,7 +146,10 @@ pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(),
             leases: station.table.renewals(part, Instant::now()),
         };
         let sent_at = BootTime::now();
-        let options = Options::default().timeout(RENEW_TIMEOUT);
+        let ttl = station.connection.borrow().ttl;
+        let limit = (ttl / RENEW_PART).clamp(RENEW_TIMEOUT_MIN, RENEW_TIMEOUT);
+        let hedge_after = (ttl / HEDGE_PART).clamp(HEDGE_MIN, HEDGE_MAX);
+        let options = Options::default().timeout(limit).hedge_after(hedge_after);
         let answer = station
             .client
             .post::<RenewReply>("/v1/leases/renew", &request, options)
@@ -146,6 +159,7 @@ pub(crate) async fn renew_all(station: &Station, proofs: &[Proof]) -> Result<(),
         station
             .table
             .renewed(part, &reply.standings, sent_at, Instant::now());
+        station.heard_era(reply.era.as_deref());
         station.table.draining(reply.draining);
         station.table.admit(reply.unlisted, sent_at);
     }

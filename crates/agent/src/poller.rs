@@ -138,7 +138,10 @@ async fn poll(station: Arc<Station>, room: Room) -> Msg {
     let mut stop = station.table.bells.stop.subscribe();
     let wait = (station.connection.borrow().ttl / WAIT_PART).min(WAIT_MAX);
     let request = claim::request(&station, Some(&room), wait);
-    let options = Options::default().timeout(wait + ANSWER_TIMEOUT);
+    let options = Options::default()
+        .timeout(wait + ANSWER_TIMEOUT)
+        .watched_every(station.watch_every())
+        .repeatable();
     let (sent_at, started) = (BootTime::now(), Instant::now());
     let answer = tokio::select! {
         answer = station.client.post::<ClaimReply>("/v1/claims", &request, options) => answer,

@@ -2,8 +2,9 @@
 //!
 //! One request at a time carries all reports that are there and, in the same breath, a claim for what has become free: a
 //! busy agent needs one round trip for each batch of jobs. While there is work held ahead, a batch is given a moment to
-//! grow. What the coordinator misses (the end of a log, an artifact) is supplied and the report is sent again. It owns
-//! nothing: a report stays in the table until it is answered.
+//! grow. What the coordinator misses (the end of a log, an artifact) is supplied and the report is sent again. Beside all that
+//! it tells again what the nexus may have forgotten ([`crate::announce`]). It owns nothing: a report stays in the table until
+//! it is answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +21,14 @@ use crate::clock::{BootTime, jitter};
 use crate::refusal::lasting;
 use crate::run::Run;
 use crate::table::{BATCH_GOOD, Batch, PutOff, Supply};
-use crate::{Station, artifacts, claim, ship};
+use crate::{Station, announce, artifacts, claim, ship};
 
 /// How long a smaller one waits while there is work to go on with.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
+/// The longest wait before the first batch is told again, by chance: all agents hear in the same moment that they have to.
+const AGAIN_SPREAD: Duration = Duration::from_secs(1);
+/// The wait before each further one, less up to half of it, by chance: what is new goes first.
+const AGAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks without being woken: what failed is tried again then.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages that may wait; nobody sends any.
@@ -43,6 +48,10 @@ pub enum Msg {
     Returned(Result<(), Untold>),
     /// What a report was refused for has been supplied, as far as possible.
     Supplied,
+    /// What the nexus may have forgotten was told again, or could not be.
+    ToldAgain(Result<(), ClientError>),
+    /// It is time to go on with that.
+    TellAgain,
 }
 
 /// Why something is still to be told.
@@ -67,6 +76,11 @@ pub struct State {
     returning: bool,
     supplying: bool,
     growing: bool,
+    telling_again: bool,
+    /// The wait before the first batch is over, or under way.
+    spread: bool,
+    /// How often in a row that failed.
+    failures_again: u32,
     failures: u32,
     not_before: Option<Instant>,
     /// Fewer after a request was refused as a whole, until the one that it was refused for stands alone.
@@ -93,6 +107,9 @@ impl Actor for Reporter {
             returning: false,
             supplying: false,
             growing: false,
+            telling_again: false,
+            spread: false,
+            failures_again: 0,
             failures: 0,
             not_before: None,
             batch_max: LEASES_PER_REQUEST_MAX,
@@ -120,7 +137,10 @@ impl Actor for Reporter {
                 on_answer(ctx, state, answer);
             }
             Msg::Supplied => state.supplying = false,
+            Msg::ToldAgain(answer) => on_told_again(ctx, state, &answer),
+            Msg::TellAgain => state.telling_again = false,
         }
+        self.tell_again(ctx, state)?;
         self.give_back(ctx, state)?;
         self.report(ctx, state, grown)
     }
@@ -171,6 +191,26 @@ impl Reporter {
         Ok(())
     }
 
+    /// One batch at a time, beside the reports that are new.
+    fn tell_again(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
+        if state.telling_again {
+            return Ok(());
+        }
+        let batch = self.station.table.again(BootTime::now());
+        if batch.is_empty() {
+            state.spread = false;
+            return Ok(());
+        }
+        state.telling_again = true;
+        if !std::mem::replace(&mut state.spread, true) {
+            ctx.tick_after(AGAIN_SPREAD.mul_f64(jitter()), Msg::TellAgain);
+            return Ok(());
+        }
+        let station = Arc::clone(&self.station);
+        ctx.task(async move { Msg::ToldAgain(announce::tell_again(&station, batch).await) })?;
+        Ok(())
+    }
+
     /// Once a second at most: a coordinator that keeps missing something is not hammered.
     fn supply(&self, ctx: &Ctx<Msg>, state: &mut State) -> Result<(), Failure> {
         let supplies = self.station.table.supplies();
@@ -215,6 +255,19 @@ fn on_answer(ctx: &Ctx<Msg>, state: &mut State, answer: Result<(), Untold>) {
     ctx.tick_after(pause.min(LOOK), Msg::Tick);
 }
 
+fn on_told_again(ctx: &Ctx<Msg>, state: &mut State, answer: &Result<(), ClientError>) {
+    let Err(error) = answer else {
+        state.failures_again = 0;
+        ctx.tick_after(AGAIN_EVERY.mul_f64(1.0 - jitter() / 2.0), Msg::TellAgain);
+        return;
+    };
+    if state.failures_again == 0 {
+        tracing::warn!(%error, "cannot tell again what was reported: trying again");
+    }
+    state.failures_again = state.failures_again.saturating_add(1);
+    ctx.tick_after(backoff(state.failures_again, jitter()), Msg::TellAgain);
+}
+
 /// Reports a batch, and claims what has become free.
 async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), Untold> {
     let room = station.table.room_for_report();
@@ -224,14 +277,18 @@ async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), Untold> {
     let Batch { runs, finishes } = batch;
     let request = FinishRequest { finishes, claim };
     let sent_at = BootTime::now();
+    // Not told to a second one because the first is slow: that would double the load of a nexus that has too much already.
+    let options = Options::default().repeatable();
     let answer = station
         .client
-        .post::<FinishReply>("/v1/leases/finish", &request, Options::default())
+        .post::<FinishReply>("/v1/leases/finish", &request, options)
         .await;
     station.heard(&answer);
     match answer {
         Ok(reply) => {
             let delivered = station.table.delivered(&runs, &reply.results);
+            let now = BootTime::now();
+            station.table.remember(request.finishes, &reply.results, now);
             if let Some(claimed) = reply.claim {
                 claim::accept(station, claimed, sent_at);
             }
@@ -250,11 +307,13 @@ async fn send(station: &Arc<Station>, batch: Batch) -> Result<(), Untold> {
 async fn release(station: &Station, request: ReleaseRequest) -> Result<(), Untold> {
     let answer = station
         .client
-        .post::<IgnoredAny>("/v1/leases/release", &request, Options::default())
+        .post::<IgnoredAny>("/v1/leases/release", &request, Options::default().repeatable())
         .await;
     station.heard(&answer);
     answer?;
     station.table.returned(&request.leases);
+    let now = BootTime::now();
+    station.table.remember_returned(request.why, &request.leases, now);
     Ok(())
 }
 

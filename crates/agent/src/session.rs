@@ -89,6 +89,8 @@ impl Session {
         ctx.task(async move {
             let options = Options::default()
                 .timeout(wait + ENROL_TIMEOUT)
+                .watched_every(station.watch_every())
+                .repeatable()
                 .header("prefer", &format!("wait={}", wait.as_secs()));
             let asked_at = Instant::now();
             let answer = station.client.post("/v1/agents", &station.info, options).await;
@@ -135,6 +137,7 @@ impl Session {
                     connection.ttl = ttl;
                 });
                 self.station.table.draining(enrolled.draining);
+                self.station.heard_era(enrolled.era.as_deref());
                 if enrolled.news {
                     self.station.table.bells.renew.notify_one();
                 }

@@ -26,13 +26,15 @@ pub enum ShipError {
     Client(#[from] ClientError),
 }
 
-/// Sends the next chunk. Returns whether there is more. A lease that turns out to be lost is noted in the table.
+/// Sends the next chunk. Returns whether there is more. A lease that seems to be lost is renewed, which tells.
 pub(crate) async fn ship_chunk(station: &Station, run: &Arc<Run>) -> Result<bool, ShipError> {
     let Some((offset, chunk)) = next_chunk(run).await? else {
         return Ok(false);
     };
     let path = format!("/v1/leases/log?job={}&offset={offset}", run.held.job);
+    // Offsets make it repeatable.
     let options = Options::default()
+        .repeatable()
         .header(LEASE_HEADER, run.proof.token.expose())
         .header("content-type", "application/octet-stream");
     let answer = station
@@ -49,8 +51,9 @@ pub(crate) async fn ship_chunk(station: &Station, run: &Arc<Run>) -> Result<bool
             run.spool.stored(there.stored);
         }
         Err(error) => {
-            if error.code() == Some("lease_lost") {
-                station.table.lost(&run.held);
+            if matches!(error.code(), Some("lease_lost" | "job_unknown")) {
+                // A renewal decides that: after writes were lost, it can bring the lease back.
+                station.table.bells.renew.notify_one();
             }
             return Err(error.into());
         }

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::AgentId;
@@ -19,7 +19,9 @@ use protocol::client::{BadUrl, Client, ClientError};
 use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
+use crate::blocking::blocking;
 use crate::config::{Config, ConfigError};
+use crate::era::Era;
 use crate::fence::Fence;
 use crate::fingerprint::{binary_digest, fingerprint};
 use crate::footprint::Footprints;
@@ -28,6 +30,12 @@ use crate::table::{RunTable, Shape};
 
 /// The TTL of a lease until the coordinator has said its own.
 const TTL_ASSUMED: Duration = Duration::from_secs(30);
+
+/// The longest time that a coordinator at which a request is parked is not asked whether it is there. Thousands of agents
+/// have requests parked, so this times their number is a load; whoever has something to say watches more closely.
+const WATCH_EVERY_MAX: Duration = Duration::from_secs(5);
+/// It is this part of a lease's life at most: a lease that was granted in a reply that is lost must be asked for in time.
+const WATCH_PART: u32 = 6;
 
 /// The code of a coordinator that does not have this agent's description.
 const AGENT_UNKNOWN: &str = "agent_unknown";
@@ -46,6 +54,8 @@ pub struct Station {
     pub work: WorkRoot,
     /// What started runs leave for the next process.
     pub footprints: Footprints,
+    /// Which life of the nexus the coordinators talk to. Written by two actors in turn, for a comparison.
+    pub(crate) era: Mutex<Era>,
     /// How long running jobs may go on when the agent is told to end.
     pub drain_limit: Option<Duration>,
     _fence: Fence,
@@ -134,6 +144,7 @@ impl Station {
         let footprints = Footprints::new(&places.runs, id, boot);
         let (slots, capacity) = (resolved.slots, resolved.capacity);
         let table = RunTable::new(Shape {
+            agent: info.id.clone(),
             slots,
             capacity,
             quota: config.once.then_some(1),
@@ -152,11 +163,21 @@ impl Station {
             executor,
             work,
             footprints,
+            era: Mutex::default(),
             connection: watch::Sender::new(connection),
             drain_limit: config.drain_limit.map(domain::Span::duration),
             _fence: fence,
             _lock: lock,
         }))
+    }
+
+    /// The same on a thread of its own: it may wait for the data directory, and reads the whole binary.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_apart(config: &Config, executor: Arc<dyn Executor>) -> Result<Arc<Self>, OpenError> {
+        let config = config.clone();
+        blocking(move || Self::open(&config, executor)).await
     }
 
     /// Notes what an answer, or the lack of one, says of the connection.
@@ -172,6 +193,11 @@ impl Station {
             connection.reachable = reachable;
             connection.enrolled &= !unknown;
         });
+    }
+
+    /// How often a coordinator at which a request is parked is asked whether it is there.
+    pub(crate) fn watch_every(&self) -> Duration {
+        (self.connection.borrow().ttl / WATCH_PART).min(WATCH_EVERY_MAX)
     }
 
     /// Changes what is known of the connection, and tells those who wait for it if it is something new.
@@ -203,7 +229,18 @@ fn private_dir(path: &Path) -> Result<PathBuf, OpenError> {
     })
 }
 
-/// Takes the lock of the data directory; it is given back when the file is closed, however the process ends.
+/// How long the lock of the data directory is waited for. A predecessor that was killed while it started a command has it
+/// until that command has begun, for only then are the descriptors that it inherited closed.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
+/// Time between two tries.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// Takes the lock of the data directory, within [`HANDOVER_MAX`]; it is given back when the file is closed, however the
+/// process ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no actor runs yet, and the kernel does not wait for a lock with a limit"
+)]
 fn lock(data: &Path) -> Result<File, OpenError> {
     let path = data.join("agent.lock");
     let open = OpenOptions::new()
@@ -216,15 +253,22 @@ fn lock(data: &Path) -> Result<File, OpenError> {
         path: path.clone(),
         source,
     })?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse {
-            path: data.to_owned(),
-        }),
-        Err(errno) => Err(OpenError::Data {
-            path,
-            source: errno.into(),
-        }),
+    let deadline = std::time::Instant::now() + HANDOVER_MAX;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(RETRY_AFTER);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let path = data.to_owned();
+                return Err(OpenError::InUse { path });
+            }
+            Err(errno) => {
+                let source = errno.into();
+                return Err(OpenError::Data { path, source });
+            }
+        }
     }
 }
 

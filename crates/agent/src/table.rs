@@ -4,7 +4,7 @@
 //! successor goes on in the same place. What the process intends (to drain, to stop) is here too. Parts by concern:
 //! `phase` (how far a run has come), `admission` (slots, claims, new leases), `slots` (what a slot does next), `progress`
 //! (the steps of a run), `validity` (renewals, freezing), `delivery` (what the coordinator is still to be told),
-//! `intent` (draining and stopping), and two memories: `pace` and `forgotten`.
+//! `intent` (draining and stopping), and three memories: `pace`, `forgotten` and `recent`.
 //!
 //! The table does no IO but signals to processes, and waits for nothing.
 
@@ -15,6 +15,7 @@ mod intent;
 mod pace;
 mod phase;
 mod progress;
+mod recent;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ mod validity;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{JobId, Lane, Resources};
+use domain::{AgentId, JobId, Lane, Resources};
 use protocol::leases::Held;
 use tokio::sync::{Notify, watch};
 
@@ -32,17 +33,22 @@ pub(crate) use self::delivery::BATCH_GOOD;
 pub use self::delivery::{Batch, Delivery, PutOff, Supply};
 pub use self::intent::Stop;
 pub use self::phase::{Halt, Outcome, Start};
+pub use self::recent::{Again, Word};
 pub(crate) use self::slots::QUIET_BYTES;
 pub use self::slots::{Duty, Seat};
 
 use self::forgotten::Forgotten;
 use self::pace::Pace;
 use self::phase::{Entry, Phase};
+use self::recent::Recent;
+use crate::clock::BootTime;
 use crate::run::{Places, Run};
 
 /// What the table is made with.
 #[derive(Debug, Clone)]
 pub struct Shape {
+    /// Whose runs they are.
+    pub agent: AgentId,
     /// How many runs at once.
     pub slots: usize,
     /// What all runs together may reserve.
@@ -109,6 +115,7 @@ struct State {
     /// The lane of the run that was started last.
     lane: Option<Lane>,
     forgotten: Forgotten,
+    recent: Recent,
     /// Runs that are over and have left something on disk, with whether it is a work directory.
     trash: Vec<(Arc<Run>, bool)>,
 }
@@ -129,6 +136,7 @@ impl RunTable {
             pace: Pace::default(),
             lane: None,
             forgotten: Forgotten::default(),
+            recent: Recent::default(),
             trash: Vec::new(),
         };
         let ship = (0..shape.slots).map(|_| Notify::new()).collect();
@@ -197,7 +205,7 @@ impl RunTable {
     /// Forgets a lease for good, whatever its phase. Late replies that still name it are ignored from now on.
     fn forget(&self, state: &mut State, held: &Held) -> Option<Entry> {
         let entry = state.entries.remove(held)?;
-        state.forgotten.insert(held);
+        state.forgotten.insert(held, BootTime::now());
         match entry.phase {
             Phase::Unstarted => state.unstarted.retain(|run| run.held != *held),
             Phase::Ended(_) => state.ended.retain(|run| run.held != *held),

@@ -14,12 +14,9 @@ use domain::spec::Input;
 use domain::{Cause, Digest};
 use executor::inputs::Inputs;
 use executor::{Launch, Limits, RelativePath, environment};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use protocol::client::{ClientError, Options};
+use protocol::client::{ClientError, Options, Reply};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::Station;
 use crate::blocking::blocking;
@@ -115,11 +112,11 @@ async fn fetch(
     input: &Input,
 ) -> Result<(), NotPrepared> {
     let place = RelativePath::parse(path).map_err(|error| refused(format!("cannot {error}: `{path}`")))?;
-    let body = ask_for(station, path, input).await?;
+    let reply = ask_for(station, path, input).await?;
     let (pieces, received) = mpsc::channel(PIECES_MAX);
     let (inputs, executable) = (Arc::clone(inputs), input.executable);
     let writing = blocking(move || write(&inputs, &place, executable, received));
-    let (read, written) = tokio::join!(read(station, body, pieces), writing);
+    let (read, written) = tokio::join!(read(reply, pieces), writing);
     // Whoever reads stops when nobody writes, so what the writer says comes first.
     let digest = written?;
     read?;
@@ -130,14 +127,14 @@ async fn fetch(
     Ok(())
 }
 
-async fn ask_for(station: &Station, path: &str, input: &Input) -> Result<Incoming, NotPrepared> {
+async fn ask_for(station: &Station, path: &str, input: &Input) -> Result<Reply, NotPrepared> {
     let url = format!("/v1/blobs/{}", input.digest);
     let answer = station
         .client
         .stream(&url, "application/octet-stream", Options::default())
         .await;
     match answer {
-        Ok(response) => Ok(response.into_body()),
+        Ok(reply) => Ok(reply),
         Err(ClientError::Problem(problem)) if problem.status == 404 => {
             Err(NotPrepared::Failed(Cause::InputMissing {
                 path: path.to_owned(),
@@ -154,24 +151,13 @@ async fn ask_for(station: &Station, path: &str, input: &Input) -> Result<Incomin
 }
 
 /// Passes a body on, until it ends or nobody takes it any more.
-async fn read(station: &Station, mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> Result<(), NotPrepared> {
-    let url = || station.client.url().to_owned();
-    loop {
-        let frame = timeout(SILENCE_MAX, body.frame()).await.map_err(|_| {
-            let (url, limit) = (url(), SILENCE_MAX);
-            NotPrepared::Unreachable(ClientError::TimedOut { url, limit })
-        })?;
-        let Some(frame) = frame else { return Ok(()) };
-        let frame = frame.map_err(|error| {
-            let (url, why) = (url(), error.to_string());
-            NotPrepared::Unreachable(ClientError::Unreachable { url, why })
-        })?;
-        if let Ok(piece) = frame.into_data()
-            && pieces.send(piece).await.is_err()
-        {
-            return Ok(());
+async fn read(mut reply: Reply, pieces: mpsc::Sender<Bytes>) -> Result<(), NotPrepared> {
+    while let Some(piece) = reply.piece(SILENCE_MAX).await.map_err(NotPrepared::Unreachable)? {
+        if pieces.send(piece).await.is_err() {
+            break;
         }
     }
+    Ok(())
 }
 
 /// Writes what comes, and returns its digest.

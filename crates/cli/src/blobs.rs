@@ -11,9 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::Digest;
 use http::header::CONTENT_TYPE;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use protocol::client::{Client, ClientError, Options, Upload};
+use protocol::client::{Client, Options, Upload};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -32,7 +30,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// The code for a blob that is being uploaded by somebody else.
 const BLOB_BUSY: &str = "blob_busy";
 /// How long a download may stand still.
-const STALL_MAX: Duration = Duration::from_secs(60);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// The digest and length of a local file.
 ///
@@ -124,12 +122,11 @@ pub(crate) async fn download(
     expected: Digest,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
-    let response = client
+    let mut reply = client
         .stream(path, "application/octet-stream", Options::default())
         .await?;
-    let mut body = response.into_body();
     let mut sha = Sha256::new();
-    while let Some(piece) = next_piece(client, &mut body).await? {
+    while let Some(piece) = reply.piece(STALL_MAX).await? {
         sha.update(&piece);
         out.write_all(&piece).map_err(Failure::output)?;
     }
@@ -144,31 +141,5 @@ pub(crate) async fn download(
             expected,
             found,
         })
-    }
-}
-
-/// The next bytes of a body; none at its end.
-///
-/// # Errors
-/// The connection breaks or stands still.
-pub(crate) async fn next_piece(client: &Client, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
-    loop {
-        let frame = match tokio::time::timeout(STALL_MAX, body.frame()).await {
-            Err(_) => {
-                return Err(ClientError::TimedOut {
-                    url: client.url().to_owned(),
-                    limit: STALL_MAX,
-                });
-            }
-            Ok(None) => return Ok(None),
-            Ok(Some(frame)) => frame,
-        };
-        let frame = frame.map_err(|error| ClientError::Unreachable {
-            url: client.url().to_owned(),
-            why: error.to_string(),
-        })?;
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
-        }
     }
 }

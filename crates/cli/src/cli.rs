@@ -48,9 +48,15 @@ pub(crate) struct Global {
 /// How a client command finds its coordinator.
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
-    /// Coordinator, or several with commas [default: $HIVEFORGE_URL, or what `hiveforge up` wrote]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
-    pub(crate) url: Option<String>,
+    /// Coordinator; several with commas, or given again [default: $HIVEFORGE_COORDINATOR, or what `hiveforge up` wrote]
+    #[arg(
+        long = "coordinator",
+        visible_alias = "url",
+        global = true,
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
+    pub(crate) coordinators: Vec<String>,
 }
 
 /// When to use colours.
@@ -82,7 +88,7 @@ pub(crate) enum Command {
     /// Start everything on this machine: a coordinator, an agent and an embedded store
     Up(up::Up),
     /// Run a coordinator alone
-    Coordinator(coordinator::Coordinator),
+    Coordinator(Box<coordinator::Coordinator>),
     /// Run an agent alone
     Agent(agent::Agent),
     /// Run a command as a job: submit, follow, exit with the job's code

@@ -48,7 +48,7 @@ impl Context {
     /// # Errors
     /// None is known, or there is no token for it.
     pub(crate) fn connect(&self, connection: &Connection) -> Result<Client, Failure> {
-        connect(connection.url.as_deref(), self.data.as_deref(), &self.environment)
+        connect(&connection.coordinators, self.data.as_deref(), &self.environment)
     }
 
     /// The data directory.

@@ -19,8 +19,8 @@ pub(crate) const TOKEN_FILE: &str = "admin.token";
 /// The environment variables that matter; empty ones count as absent.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
-    /// `HIVEFORGE_URL`
-    pub(crate) url: Option<String>,
+    /// `HIVEFORGE_COORDINATOR`, or `HIVEFORGE_URL`
+    pub(crate) coordinators: Option<String>,
     /// `HIVEFORGE_TOKEN`
     pub(crate) token: Option<String>,
     /// `HIVEFORGE_DATA`
@@ -43,7 +43,7 @@ impl Environment {
         };
         let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
         Self {
-            url: text("HIVEFORGE_URL"),
+            coordinators: text("HIVEFORGE_COORDINATOR").or_else(|| text("HIVEFORGE_URL")),
             token: text("HIVEFORGE_TOKEN"),
             data: path("HIVEFORGE_DATA"),
             log: text("HIVEFORGE_LOG"),
@@ -68,24 +68,25 @@ pub(crate) fn data_dir(option: Option<&Path>, environment: &Environment) -> Resu
         .ok_or(Failure::NoDataDir)
 }
 
-/// A client of the coordinator that options, environment or data directory name.
+/// A client of the coordinators that options, environment or data directory name. Each option may name several, with
+/// commas.
 ///
 /// # Errors
-/// There is none, there is no token, or the URL is none.
+/// There is none, there is no token, or a URL is none.
 pub(crate) fn connect(
-    url: Option<&str>,
+    options: &[String],
     data: Option<&Path>,
     environment: &Environment,
 ) -> Result<Client, Failure> {
-    let urls = match url.map(str::to_owned).or_else(|| environment.url.clone()) {
-        Some(urls) => urls,
-        None => read_url(&data_dir(data, environment)?)?,
+    let urls = match (options, &environment.coordinators) {
+        ([], None) => vec![read_url(&data_dir(data, environment)?)?],
+        ([], Some(urls)) => vec![urls.clone()],
+        (urls, _) => urls.to_vec(),
     };
     let token = match &environment.token {
         Some(token) => token.clone(),
         None => read_token(&data_dir(data, environment)?)?,
     };
-    let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
     Ok(Client::new(urls, token.trim())?)
 }
 
@@ -139,35 +140,45 @@ mod tests {
     }
 
     #[test]
-    fn the_url_comes_from_option_then_variable_then_the_data_directory() {
+    fn coordinators_come_from_options_then_variable_then_the_data_directory() {
         let data = tempfile::tempdir().unwrap();
         std::fs::write(data.path().join(URL_FILE), "http://file:1\n").unwrap();
         std::fs::write(data.path().join(TOKEN_FILE), "secret\n").unwrap();
         let mut environment = Environment {
-            url: Some("http://variable:1, http://second:1".into()),
+            coordinators: Some("http://variable:1, http://second:1".into()),
             ..Environment::default()
         };
-        let url = |option, environment: &Environment| {
-            connect(option, Some(data.path()), environment)
-                .unwrap()
-                .url()
-                .to_owned()
+        let check = |options: &[&str], environment: &Environment, expected: &[&str]| {
+            let options: Vec<String> = options.iter().map(|url| (*url).to_owned()).collect();
+            let client = connect(&options, Some(data.path()), environment).unwrap();
+            assert_eq!(client.urls(), expected);
         };
-        assert_eq!(url(Some("http://option:1/"), &environment), "http://option:1");
-        assert_eq!(url(None, &environment), "http://variable:1");
-        environment.url = None;
-        assert_eq!(url(None, &environment), "http://file:1");
+        let (one, more) = ("http://one:1/", "http://two:1,http://three:1");
+        check(
+            &[one, more],
+            &environment,
+            &["http://one:1", "http://two:1", "http://three:1"],
+        );
+        check(&[], &environment, &["http://variable:1", "http://second:1"]);
+        environment.coordinators = None;
+        check(&[], &environment, &["http://file:1"]);
     }
 
     #[test]
     fn what_is_missing_is_said_with_the_way_out() {
         let data = tempfile::tempdir().unwrap();
-        let refused = |url| {
-            connect(url, Some(data.path()), &Environment::default())
+        let refused = |urls: &[String]| {
+            connect(urls, Some(data.path()), &Environment::default())
                 .err()
                 .unwrap()
         };
-        assert!(matches!(refused(None), Failure::NoCoordinator { .. }));
-        assert!(matches!(refused(Some("http://x:1")), Failure::NoToken { .. }));
+        assert!(matches!(refused(&[]), Failure::NoCoordinator { .. }));
+        let url = "http://x:1".to_owned();
+        assert!(matches!(refused(&[url]), Failure::NoToken { .. }));
+        std::fs::write(data.path().join(TOKEN_FILE), "secret").unwrap();
+        let Failure::BadUrl(bad) = refused(&["http://x:1,x:2".to_owned()]) else {
+            panic!("it is no URL")
+        };
+        assert_eq!(bad.0, "x:2");
     }
 }

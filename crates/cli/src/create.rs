@@ -20,6 +20,16 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause, even when the coordinator asks for a longer one.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// What makes two requests one.
+pub(crate) struct Key(String);
+
+impl Key {
+    /// One that was never used.
+    pub(crate) fn fresh() -> Self {
+        Self(Ulid::generate().to_string())
+    }
+}
+
 /// Posts a JSON body that creates something.
 ///
 /// # Errors
@@ -29,10 +39,22 @@ pub(crate) async fn create<R: DeserializeOwned>(
     path: &str,
     body: Bytes,
 ) -> Result<R, Failure> {
-    let key = Ulid::generate().to_string();
+    create_once(client, path, body, &Key::fresh()).await
+}
+
+/// Posts a JSON body that creates something, unless that has been created with this key before.
+///
+/// # Errors
+/// The coordinator refuses, or cannot be reached for a few tries.
+pub(crate) async fn create_once<R: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    body: Bytes,
+    key: &Key,
+) -> Result<R, Failure> {
     let mut pause = PAUSE_FIRST;
     for _ in 1..TRIES_MAX {
-        match once(client, path, &body, &key).await {
+        match once(client, path, &body, key).await {
             Err(error) if error.is_transient() => {
                 tokio::time::sleep(asked_pause(&error).unwrap_or(pause)).await;
             }
@@ -40,16 +62,16 @@ pub(crate) async fn create<R: DeserializeOwned>(
         }
         pause *= 2;
     }
-    Ok(once(client, path, &body, &key).await?)
+    Ok(once(client, path, &body, key).await?)
 }
 
 async fn once<R: DeserializeOwned>(
     client: &Client,
     path: &str,
     body: &Bytes,
-    key: &str,
+    key: &Key,
 ) -> Result<R, ClientError> {
-    let options = Options::default().header(IDEMPOTENCY_KEY, key);
+    let options = Options::default().header(IDEMPOTENCY_KEY, &key.0);
     client.post_bytes(path, body.clone(), options).await
 }
 

@@ -145,9 +145,9 @@ impl Failure {
         let text = match self {
             Self::Client(ClientError::Problem(problem)) => return hint_of_problem(problem),
             Self::Client(ClientError::Unreachable { .. } | ClientError::TimedOut { .. }) => {
-                "is `hiveforge up` running? HIVEFORGE_URL or --url name another coordinator"
+                "is it running? HIVEFORGE_COORDINATOR or --coordinator name others, several with commas"
             }
-            Self::NoCoordinator { .. } => "start one with `hiveforge up`, or set HIVEFORGE_URL",
+            Self::NoCoordinator { .. } => "start one with `hiveforge up`, or set HIVEFORGE_COORDINATOR",
             Self::NoToken { .. } => "set HIVEFORGE_TOKEN, or --data to the data directory of `hiveforge up`",
             Self::NoDataDir => "set HIVEFORGE_DATA or give --data",
             Self::BadLogFilter(_) => "write it like `info` or `info,agent=debug`",
@@ -337,7 +337,7 @@ mod tests {
         };
         insta::assert_snapshot!(rendered(&failure), @r#"
         error: no coordinator found (/state/hiveforge/url does not exist)
-        hint: start one with `hiveforge up`, or set HIVEFORGE_URL
+        hint: start one with `hiveforge up`, or set HIVEFORGE_COORDINATOR
         [exit 69]
         "#);
         let failure = Failure::Client(ClientError::Unreachable {
@@ -346,7 +346,7 @@ mod tests {
         });
         insta::assert_snapshot!(rendered(&failure), @r#"
         error: cannot reach http://127.0.0.1:4711: Connection refused (os error 111)
-        hint: is `hiveforge up` running? HIVEFORGE_URL or --url name another coordinator
+        hint: is it running? HIVEFORGE_COORDINATOR or --coordinator name others, several with commas
         [exit 69]
         "#);
     }

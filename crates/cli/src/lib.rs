@@ -35,6 +35,9 @@ use crate::failure::Failure;
 
 /// Reads the process's arguments and environment, does what they say, and returns the exit code.
 pub fn main() -> ExitCode {
+    // Where this process is to break is said by FAILPOINTS, in tests.
+    #[cfg(feature = "faults")]
+    let _breaks = fail::FailScenario::setup();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => {

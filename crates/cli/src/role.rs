@@ -96,8 +96,12 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
+        let next = cause.to_string();
+        // Some libraries say what a cause says, and then name the cause too.
+        if !words.ends_with(&next) {
+            words.push_str(": ");
+            words.push_str(&next);
+        }
         source = cause.source();
     }
     words

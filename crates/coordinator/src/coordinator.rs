@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{Ledger, LedgerError};
+use mesh::Link;
 use supervision::Handle;
+use tokio::sync::watch;
 use vault::Vault;
 
 use crate::access::Access;
 use crate::agents_seen::AgentsSeen;
 use crate::connections::Connections;
 use crate::dispatch;
+use crate::inspection::in_full;
 use crate::intake;
 use crate::lease_seal::LeaseSeal;
 use crate::metrics::Metrics;
+use crate::offers::Offers;
 use crate::refusals::Refusals;
-use crate::signals::Signals;
+use crate::signals::{Health, Signals};
 use crate::trees::{ObservedTree, Trees};
-use crate::undelivered::Undelivered;
 
 /// Claims that may wait for dispatch at once; more are answered 429.
 const DISPATCH_MAILBOX: usize = 4_096;
@@ -59,6 +62,8 @@ pub struct Parts {
     pub config: Config,
     /// The trees of this process, its own and those beside it, to be looked at.
     pub trees: Vec<ObservedTree>,
+    /// The way to the other coordinators, if there is a mesh.
+    pub link: Option<Link>,
 }
 
 /// A coordinator's shared wiring.
@@ -66,14 +71,19 @@ pub struct Coordinator {
     pub(crate) ledger: Ledger,
     pub(crate) vault: Vault,
     pub(crate) access: Access,
-    pub(crate) seal: LeaseSeal,
+    /// Makes and checks lease tokens with the key that the nexus holds.
+    seal: watch::Sender<LeaseSeal>,
+    /// The nexus may be used only once everybody who uses it agrees on what it is.
+    pub(crate) agrees: bool,
     pub(crate) config: Config,
     pub(crate) signals: Signals,
     pub(crate) agents: AgentsSeen,
+    pub(crate) offers: Offers,
     pub(crate) metrics: Metrics,
     pub(crate) trees: Trees,
+    /// Advice only: whatever has to be right, is without it.
+    pub(crate) link: Option<Link>,
     pub(crate) refusals: Refusals,
-    pub(crate) undelivered: Undelivered,
     pub(crate) intake: Handle<intake::Msg>,
     pub(crate) dispatch: Handle<dispatch::Msg>,
     /// Connections outlive the actor that accepts them.
@@ -81,8 +91,18 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Wires the parts together. Nothing runs yet.
+    /// Wires the parts together. Nothing runs yet. Nexus and vault stay untouched until an inspection has passed, which
+    /// replaces the key of `parts.seal` by the nexus's, if it has one.
     pub fn new(parts: Parts) -> Arc<Self> {
+        Self::wired(parts, true)
+    }
+
+    /// The same over a nexus that is this coordinator's own, as tests have it: nothing is to be agreed on.
+    pub fn over_its_own(parts: Parts) -> Arc<Self> {
+        Self::wired(parts, false)
+    }
+
+    fn wired(parts: Parts, agrees: bool) -> Arc<Self> {
         let Parts {
             ledger,
             vault,
@@ -90,24 +110,46 @@ impl Coordinator {
             seal,
             config,
             trees,
+            link,
         } = parts;
         let trees = Trees::new(trees);
+        let signals = Signals::new(!agrees);
         Arc::new(Self {
             ledger: ledger.with_call_limit(NEXUS_CALL_MAX),
             vault,
             access,
-            seal,
+            seal: watch::Sender::new(seal),
+            agrees,
             config,
-            signals: Signals::new(),
             agents: AgentsSeen::new(),
-            metrics: Metrics::new(&trees),
+            offers: Offers::new(),
+            metrics: Metrics::new(&trees, signals.watch_nexus(), link.as_ref()),
+            signals,
             trees,
+            link,
             refusals: Refusals::new(),
-            undelivered: Undelivered::new(),
             intake: Handle::new("intake", INTAKE_MAILBOX),
             dispatch: Handle::new("dispatch", DISPATCH_MAILBOX),
             connections: Connections::new(),
         })
+    }
+
+    /// Makes and checks lease tokens.
+    pub(crate) fn seal(&self) -> LeaseSeal {
+        self.seal.borrow().clone()
+    }
+
+    pub(crate) fn set_seal(&self, seal: LeaseSeal) {
+        self.seal.send_replace(seal);
+    }
+
+    /// Logs that a duty failed. While the nexus is known not to answer that is no news: one line for an outage is enough.
+    pub(crate) fn complain(&self, what: &str, error: &LedgerError) {
+        let why = in_full(error);
+        match self.signals.health() {
+            Health::Down(_) => tracing::debug!("{what}: {why}"),
+            Health::Unknown | Health::Up | Health::Refused(_) => tracing::warn!("{what}: {why}"),
+        }
     }
 
     /// Does an actor's work with the nexus, or as much of it as can be done in [`NEXUS_WORK_MAX`]. What was committed

@@ -9,19 +9,23 @@ use std::time::Duration;
 
 use domain::plan::{LaneDemand, Seeker, plan_claim};
 use domain::{AgentRef, Lane};
-use futures_util::FutureExt as _;
 use ledger::{Claimant, Claims, Granted, LedgerError, Unwanted};
 use supervision::{Actor, ChildSpec, Ctx, Failure, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::coordinator::Coordinator;
-use crate::undelivered;
+use crate::fail_points;
+use crate::jitter;
 
-/// Time between two looks when no hint comes: how late a lost hint can make a job.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks when no hint comes, at most: a lost hint makes a job no later than a second, its claim included.
+const LOOK_EVERY: Duration = Duration::from_millis(800);
 /// Rounds of one pass. Jobs that reserve resources are taken one at a time.
 const ROUNDS_MAX: usize = 64;
+/// Claims that the first round of a pass asks for. One new job wakes everybody, and costs no more than this.
+const WAVE: usize = 32;
+/// By how much a round asks for more than the one before, when everybody in that one was served.
+const WAVE_GROWTH: usize = 4;
 
 pub(crate) enum Msg {
     /// An agent asks for leases.
@@ -32,7 +36,7 @@ pub(crate) enum Msg {
     Work,
     /// An agent's drain intent may have changed.
     AgentsChanged,
-    /// A second has passed, or somebody's time is over.
+    /// It is time to look again, or somebody's time is over.
     Tick,
     /// Leases whose agent has gone away were returned, as far as possible.
     GivenBack,
@@ -116,6 +120,7 @@ impl Actor for Dispatch {
                 due(ctx, state);
             }
             Msg::Pass => self.on_pass(ctx, state).await,
+            Msg::Tick if fail_points::is_on(fail_points::NO_REPOLL) => self.rest(ctx, &mut state.waiting),
             Msg::Tick | Msg::PutBack => due(ctx, state),
             Msg::GivenBack => {}
         }
@@ -148,15 +153,23 @@ enum Served {
     ForNow,
 }
 
-/// What to take in one round, and for which of the seekers. Behind the slots of all comes what is held ahead, so that
-/// nobody keeps a job that another agent has a slot for.
-fn demands(seekers: &[&Seeker], lanes: &[Lane]) -> Vec<(usize, LaneDemand)> {
+/// What to take in one round, and for which of the seekers: the first so many that anything fits. Behind the slots of
+/// all comes what is held ahead, so that nobody keeps a job that another agent has a slot for.
+fn demands(seekers: &[&Seeker], lanes: &[Lane], wave: usize) -> Vec<(usize, LaneDemand)> {
     let mut demands = Vec::new();
     let mut ahead = Vec::new();
     for (index, seeker) in seekers.iter().enumerate() {
         let Some(demand) = plan_claim(seeker, lanes) else {
             continue;
         };
+        if demands.len() == wave {
+            // Somebody behind has a slot.
+            return demands;
+        }
+        if seeker.slots == 0 {
+            ahead.push((index, demand));
+            continue;
+        }
         // Where a demand does not ask for all slots, what else fits depends on what it brings.
         let filled = (demand.n == seeker.slots).then(|| Seeker {
             slots: 0,
@@ -167,6 +180,23 @@ fn demands(seekers: &[&Seeker], lanes: &[Lane]) -> Vec<(usize, LaneDemand)> {
     }
     demands.append(&mut ahead);
     demands
+}
+
+/// How many claims the next round asks for, after one of `asked` claims that took `taken` of the jobs it wanted; none when
+/// there is nothing for anybody any more.
+///
+/// A round that took what nobody can read or claim is followed by another: it stood before others. And so is one that
+/// took nothing but was as large as its wave: others were faster, and somebody behind may want of other lanes.
+fn next_wave(wave: usize, asked: usize, wanted: usize, taken: usize) -> Option<usize> {
+    if taken == 0 && asked != wave {
+        return None;
+    }
+    let is_larger = taken == 0 || taken >= wanted;
+    Some(if is_larger {
+        wave.saturating_mul(WAVE_GROWTH)
+    } else {
+        wave
+    })
 }
 
 impl Dispatch {
@@ -193,20 +223,32 @@ impl Dispatch {
         state.pass_is_due = false;
         state.waiting.retain(|waiting| !waiting.claim.reply.is_closed());
         self.coordinator.metrics.claims_parked(state.waiting.len());
-        if !state.waiting.is_empty() {
+        if !self.coordinator.signals.is_open() {
+            // Nothing more is given out. Who asks again hears why, and goes elsewhere.
+            let now = Instant::now();
+            let waiting = state.waiting.iter_mut();
+            waiting.for_each(|one| one.claim.deadline = now);
+        } else if !state.waiting.is_empty() {
             match self.coordinator.in_time(self.serve(ctx, state)).await {
                 Ok(Served::All) => {}
                 Ok(Served::ForNow) => due(ctx, state),
                 Err(error) => {
-                    tracing::warn!(%error, "waiting agents could not be served; the next look tries again");
+                    self.coordinator.complain(
+                        "waiting agents could not be served; the next look tries again",
+                        &error,
+                    );
                 }
             }
-            self.answer(ctx, &mut state.waiting);
         }
-        let next = state.waiting.iter().map(|waiting| waiting.claim.deadline).min();
-        let pause = next.map_or(LOOK_EVERY, |at| {
-            at.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
-        });
+        self.rest(ctx, &mut state.waiting);
+    }
+
+    /// Answers who is to be answered, and looks again in a while.
+    fn rest(&self, ctx: &Ctx<Msg>, waiting: &mut Vec<Waiting>) {
+        self.answer(ctx, waiting);
+        let next = waiting.iter().map(|waiting| waiting.claim.deadline).min();
+        let look = jitter::within(LOOK_EVERY);
+        let pause = next.map_or(look, |at| at.saturating_duration_since(Instant::now()).min(look));
         ctx.tick_after(pause, Msg::Tick);
     }
 
@@ -217,14 +259,15 @@ impl Dispatch {
             self.read_drain_intents(&mut state.waiting).await?;
             state.intents_are_old = false;
         }
-        let waiting = &mut state.waiting;
+        let (waiting, mut wave) = (&mut state.waiting, WAVE);
         for _ in 0..ROUNDS_MAX {
             let lanes = self.coordinator.ledger.lanes().await?;
             let seekers: Vec<&Seeker> = waiting.iter().map(|one| &one.claim.seeker).collect();
-            let demands = demands(&seekers, &lanes);
+            let demands = demands(&seekers, &lanes, wave);
             if demands.is_empty() {
                 return Ok(Served::All);
             }
+            let (asked, wanted) = (demands.len(), demands.iter().map(|(_, demand)| demand.n).sum());
             let (who, claimants): (Vec<usize>, Vec<Claimant>) = demands
                 .into_iter()
                 .filter_map(|(index, demand)| {
@@ -232,39 +275,48 @@ impl Dispatch {
                     Some((index, Claimant { agent, demand }))
                 })
                 .unzip();
-            let progress = self.claim(ctx, waiting, &who, &claimants).await?;
-            if !progress || waiting.iter().all(Waiting::has_all) {
+            let taken = self.claim(ctx, waiting, &who, &claimants).await?;
+            if waiting.iter().all(Waiting::has_all) {
                 return Ok(Served::All);
+            }
+            match next_wave(wave, asked, wanted, taken) {
+                Some(next) => wave = next,
+                None => return Ok(Served::All),
             }
         }
         Ok(Served::ForNow)
     }
 
-    /// Claims, a take at a time, each of whose leases are with those that wait before the next. Says whether anybody got
-    /// any.
+    /// Claims, a take at a time, each of whose leases are with those that wait before the next. Returns how many jobs
+    /// were taken for that, also those that turned out to be nobody's.
     async fn claim(
         &self,
         ctx: &Ctx<Msg>,
         waiting: &mut [Waiting],
         who: &[usize],
         claimants: &[Claimant],
-    ) -> Result<bool, LedgerError> {
-        let (mut who, mut claimants, mut progress) = (who.iter(), claimants, false);
+    ) -> Result<usize, LedgerError> {
+        let (mut who, mut claimants, mut n_taken) = (who.iter(), claimants, 0);
         while !claimants.is_empty() {
             let ttl = self.coordinator.config.lease_ttl;
-            let Claims { claimed, unwanted } = self.coordinator.ledger.claim(claimants, ttl).await?;
+            let claims = self.coordinator.ledger.claim(claimants, ttl).await?;
             fail::fail_point!(crate::fail_points::CLAIMED);
+            let Claims {
+                claimed,
+                taken,
+                unwanted,
+            } = claims;
+            n_taken += taken;
             claimants = claimants.get(claimed.len()..).unwrap_or_default();
             for (claimed, index) in claimed.into_iter().zip(who.by_ref()) {
                 if let Some(one) = waiting.get_mut(*index) {
-                    progress |= !claimed.leases.is_empty();
                     one.claim.seeker.offer.draining |= claimed.draining;
                     one.take(claimed.leases);
                 }
             }
             self.put_back(ctx, unwanted);
         }
-        Ok(progress)
+        Ok(n_taken)
     }
 
     /// Puts back what was taken for agents that drain, beside the pass, and has the others looked after then: this pass
@@ -304,19 +356,19 @@ impl Dispatch {
         self.coordinator.metrics.claims_parked(waiting.len());
     }
 
-    /// Returns leases whose agent has gone away, except those that it was told of since, by another request.
+    /// Returns leases whose agent has gone away, except those that it was told of since, by whatever coordinator. What
+    /// cannot be returned now waits for its agent's next request, or for the reaper.
     fn on_undelivered(&self, ctx: &Ctx<Msg>, leases: Vec<Granted>) {
-        // Before anything else can be told of them: that request may be under way.
-        let leases = self.coordinator.undelivered.give_back(leases);
-        if leases.is_empty() {
-            return;
-        }
-        let work = undelivered::give_back(Arc::clone(&self.coordinator), leases.clone());
-        if let Err(error) = ctx.task(work.map(|()| Msg::GivenBack)) {
+        let coordinator = Arc::clone(&self.coordinator);
+        let work = async move {
+            let given_back = coordinator.ledger.give_back_untold(&leases);
+            if let Err(error) = coordinator.in_time(given_back).await {
+                tracing::warn!(%error, "undelivered leases wait for their agent or the reaper");
+            }
+            Msg::GivenBack
+        };
+        if let Err(error) = ctx.task(work) {
             tracing::warn!(%error, "undelivered leases wait for their agent or the reaper");
-            leases
-                .iter()
-                .for_each(|lease| self.coordinator.undelivered.was_kept(lease));
         }
     }
 
@@ -377,7 +429,7 @@ mod tests {
     #[test]
     fn what_is_held_ahead_is_taken_together_with_the_slots_but_behind_those_of_all() {
         let check = |seekers: &[&Seeker], expected: &[(usize, usize)]| {
-            let found: Vec<_> = demands(seekers, &[lane()])
+            let found: Vec<_> = demands(seekers, &[lane()], WAVE)
                 .iter()
                 .map(|(i, demand)| (*i, demand.n))
                 .collect();
@@ -386,5 +438,35 @@ mod tests {
         let (greedy, modest, full) = (seeker(2, Some(10)), seeker(3, None), seeker(0, Some(4)));
         check(&[&greedy, &modest], &[(0, 2), (1, 3), (0, 10)]);
         check(&[&full, &seeker(0, None)], &[(0, 4)]);
+    }
+
+    #[test]
+    fn a_round_asks_for_no_more_than_its_wave_and_for_nothing_ahead_of_somebodys_slot() {
+        let (one, ahead) = (seeker(1, None), seeker(1, Some(5)));
+        let crowd: Vec<&Seeker> = std::iter::once(&ahead)
+            .chain(std::iter::repeat_n(&one, 100))
+            .collect();
+        let found: Vec<_> = demands(&crowd, &[lane()], 3);
+        assert_eq!(
+            found.iter().map(|(i, d)| (*i, d.n)).collect::<Vec<_>>(),
+            [(0, 1), (1, 1), (2, 1)]
+        );
+        let all = demands(&crowd, &[lane()], 200);
+        assert_eq!(
+            (all.len(), all.last().map(|(i, d)| (*i, d.n))),
+            (102, Some((0, 5)))
+        );
+        assert_eq!(demands(&crowd, &[], 3), []);
+    }
+
+    #[test]
+    fn a_pass_goes_on_as_long_as_there_may_be_something_for_anybody() {
+        // Nothing was there, and everybody had been asked.
+        assert_eq!(next_wave(32, 31, 31, 0), None);
+        // Nothing was there any more for the first ones; those behind may want of other lanes.
+        assert_eq!(next_wave(32, 32, 32, 0), Some(32 * WAVE_GROWTH));
+        // There is less than was wanted, or just as much.
+        assert_eq!(next_wave(32, 32, 64, 63), Some(32));
+        assert_eq!(next_wave(32, 32, 64, 64), Some(32 * WAVE_GROWTH));
     }
 }

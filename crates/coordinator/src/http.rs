@@ -9,12 +9,14 @@ mod blobs;
 mod chaos;
 mod extract;
 mod follow;
+mod gate;
 mod jobs;
 mod leases;
 mod observer;
 mod operations;
 mod output;
 mod problem;
+mod quarantine;
 mod range;
 mod submit;
 mod views;
@@ -23,9 +25,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, head, post, put};
 use protocol::limits::JSON_BODY_BYTES_MAX;
 
+#[cfg(feature = "faults")]
+pub(crate) use self::chaos::for_peer as drilled_for_peer;
+pub(crate) use self::observer::for_peer as observed_for_peer;
 use crate::coordinator::Coordinator;
 
 /// What handlers share.
@@ -39,6 +45,7 @@ pub(crate) fn router(coordinator: Arc<Coordinator>) -> Router {
     routes
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&coordinator), gate::gate))
         .with_state(coordinator)
 }
 
@@ -47,6 +54,7 @@ fn routes() -> Router<Arc<Coordinator>> {
     let jobs = Router::new()
         .route("/v1/jobs", get(jobs::list).post(submit::one))
         .route("/v1/jobs/batch", post(submit::batch))
+        .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/jobs/{job}", get(jobs::show))
         .route("/v1/jobs/{job}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{job}/rerun", post(submit::rerun))
@@ -107,13 +115,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let nexus = Arc::new(MemoryNexus::new(Clock::system()));
         let tx_ids = Arc::new(|| TxId(1));
-        let coordinator = Coordinator::new(Parts {
+        let coordinator = Coordinator::over_its_own(Parts {
             ledger: ledger::Ledger::new(nexus, "default".parse().unwrap(), tx_ids),
             vault: vault::Vault::open(dir.path()).unwrap(),
             access: Access::new("admin", "join"),
             seal: LeaseSeal::new([7; 32]),
             config: Config::default(),
             trees: Vec::new(),
+            link: None,
         });
         let status = async |router: Router, method: &str| {
             let request = Request::builder().method(method).uri("/v1/chaos");

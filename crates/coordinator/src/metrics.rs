@@ -1,11 +1,15 @@
 //! Counters for `/metrics`, in OpenMetrics. No job ids and no free text in labels.
 
+use mesh::Link;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
-use crate::signals::Health;
+use crate::mesh_metrics::MeshMetrics;
+use crate::nexus_metrics::NexusMetrics;
+use crate::signals::NexusState;
 use crate::trees::Trees;
 
 /// The counters of one coordinator process.
@@ -19,9 +23,9 @@ pub(crate) struct Metrics {
     stale_refused: Counter,
     leases_taken: Counter,
     holds_returned: Counter,
-    nexus_up: Gauge,
     claims_parked: Gauge,
     requests_parked: Gauge,
+    jobs_quarantined: Gauge,
 }
 
 /// A request that is parked until this is dropped.
@@ -34,10 +38,14 @@ impl Drop for Parked {
 }
 
 impl Metrics {
-    /// The trees are read at every scrape.
-    pub(crate) fn new(trees: &Trees) -> Self {
+    /// The trees, what is known of the nexus, and the mesh are read at every scrape.
+    pub(crate) fn new(trees: &Trees, nexus: watch::Receiver<NexusState>, link: Option<&Link>) -> Self {
         let mut registry = Registry::with_prefix("hiveforge");
         registry.register_collector(Box::new(trees.clone()));
+        registry.register_collector(Box::new(NexusMetrics(nexus)));
+        if let Some(link) = link {
+            registry.register_collector(Box::new(MeshMetrics(link.clone())));
+        }
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -51,14 +59,15 @@ impl Metrics {
         let stale_refused = counter("stale_refused", "Writes refused because the lease was lost");
         let leases_taken = counter("leases_taken", "Leases taken from silent agents");
         let holds_returned = counter("holds_returned", "Taken jobs returned to their lanes unclaimed");
-        let nexus_up = Gauge::default();
-        registry.register("nexus_up", "Whether the nexus answers", nexus_up.clone());
         let claims_parked = Gauge::default();
         let help = "Claims that wait for a job";
         registry.register("claims_parked", help, claims_parked.clone());
         let requests_parked = Gauge::default();
         let help = "Other requests that wait for a change";
         registry.register("requests_parked", help, requests_parked.clone());
+        let jobs_quarantined = Gauge::default();
+        let help = "Jobs that are put aside because their records cannot be read";
+        registry.register("jobs_quarantined", help, jobs_quarantined.clone());
         Self {
             registry,
             jobs_submitted,
@@ -69,15 +78,20 @@ impl Metrics {
             stale_refused,
             leases_taken,
             holds_returned,
-            nexus_up,
             claims_parked,
             requests_parked,
+            jobs_quarantined,
         }
     }
 
     /// Notes how many claims wait for a job.
     pub(crate) fn claims_parked(&self, n: usize) {
         self.claims_parked.set(i64::try_from(n).unwrap_or(i64::MAX));
+    }
+
+    /// Notes how many jobs are put aside because they cannot be read.
+    pub(crate) fn quarantined(&self, n: u64) {
+        self.jobs_quarantined.set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
     /// Notes that a request other than a claim waits for a change.
@@ -114,8 +128,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn text(&self, health: &Health) -> String {
-        self.nexus_up.set(i64::from(*health == Health::Up));
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
         text

@@ -1,4 +1,4 @@
-//! Feels the nexus: publishes whether it answers, and passes its hints on.
+//! Feels the nexus: inspects it each second, which publishes what it is like, and passes its hints on.
 //!
 //! Owns nothing but its subscription. What survives its death: nothing is needed, everybody else also looks by
 //! themselves. An outage of the nexus is a state to publish, not a failure of this actor; a nexus that has stopped for good is.
@@ -10,21 +10,18 @@ use ledger::Hint;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
 
 use crate::coordinator::Coordinator;
-use crate::signals::Health;
+use crate::fail_points;
+use crate::inspection::Inspection;
 
 /// Time between two looks at the nexus.
 const BEAT: Duration = Duration::from_secs(1);
-/// How long the nexus may take to answer a look before it counts as down.
-const ANSWER_MAX: Duration = Duration::from_secs(3);
 const MAILBOX: usize = 8;
 
 pub(crate) enum Msg {
     /// Time to look.
     Beat,
-    /// The nexus answered a look, or did not.
-    Felt(Health),
-    /// The nexus takes no more writes until it is opened anew; in its words.
-    Halted(String),
+    /// The nexus was inspected.
+    Felt(Inspection),
     /// The subscription has ended.
     HintsEnded,
 }
@@ -59,14 +56,12 @@ impl Actor for Pulse {
             Msg::Beat => {
                 ctx.task(feel(Arc::clone(&self.coordinator)))?;
             }
-            Msg::Felt(health) => {
-                self.coordinator.signals.set_health(health);
-                ctx.tick_after(BEAT, Msg::Beat);
-            }
             // No outage: waiting cannot help. Giving up takes the process down, and the next one opens the nexus anew.
-            Msg::Halted(why) => {
-                self.coordinator.signals.set_health(Health::Down(why.clone()));
+            Msg::Felt(Inspection::Halted(why)) => {
                 return Err(Failure::new(format!("the nexus must be opened anew: {why}")));
+            }
+            Msg::Felt(Inspection::Passed | Inspection::Away(_) | Inspection::Refused(_)) => {
+                ctx.tick_after(BEAT, Msg::Beat);
             }
             // Only a closed nexus ends a subscription, and then the whole process is stopping.
             Msg::HintsEnded => {}
@@ -76,19 +71,16 @@ impl Actor for Pulse {
 }
 
 async fn feel(coordinator: Arc<Coordinator>) -> Msg {
-    let answer = tokio::time::timeout(ANSWER_MAX, coordinator.ledger.probe()).await;
-    match answer {
-        Ok(Ok(())) => Msg::Felt(Health::Up),
-        Ok(Err(error)) if error.needs_a_new_start() => Msg::Halted(error.to_string()),
-        Ok(Err(error)) => Msg::Felt(Health::Down(error.to_string())),
-        Err(_) => Msg::Felt(Health::Down(format!("no answer within {ANSWER_MAX:?}"))),
-    }
+    Msg::Felt(coordinator.inspect().await)
 }
 
 /// Passes hints on until the subscription ends.
 async fn pump(coordinator: Arc<Coordinator>) -> Msg {
     let mut hints = coordinator.ledger.watch();
     while let Some(hint) = hints.next().await {
+        if fail_points::is_on(fail_points::LOSE_HINTS) {
+            continue;
+        }
         match hint {
             Hint::Said(text) => coordinator.signals.hint(&text),
             Hint::Missed(_) => coordinator.signals.anything_may_have_changed(),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::AgentId;
 use domain::job::AGENT_LEASES_FAMILY;
+use ledger::Standing;
 use tokio::sync::watch;
 
 /// Jobs and agents whose changes are waited for at once.
@@ -22,11 +23,26 @@ pub enum Health {
     Up,
     /// It does not; in its words.
     Down(String),
+    /// It answers, but this coordinator must not use it, and why.
+    Refused(String),
+}
+
+/// What is known of the nexus.
+#[derive(Debug, Clone)]
+pub(crate) struct NexusState {
+    /// How the newest look at it went.
+    pub(crate) health: Health,
+    /// What it said of itself when a look last went well.
+    pub(crate) standing: Option<Standing>,
+    /// How often another process or replica of it was found than before.
+    pub(crate) era_changes: u64,
+    /// It may be used. An outage does not change that: it is told by each call.
+    pub(crate) is_open: bool,
 }
 
 /// The signals of one coordinator.
 pub(crate) struct Signals {
-    health: watch::Sender<Health>,
+    nexus: watch::Sender<NexusState>,
     lanes: watch::Sender<u64>,
     agents: watch::Sender<u64>,
     followups: watch::Sender<u64>,
@@ -36,9 +52,15 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn new() -> Self {
+    /// `is_open` says whether the nexus may be used before it was inspected.
+    pub(crate) fn new(is_open: bool) -> Self {
         Self {
-            health: watch::Sender::new(Health::Unknown),
+            nexus: watch::Sender::new(NexusState {
+                health: Health::Unknown,
+                standing: None,
+                era_changes: 0,
+                is_open,
+            }),
             lanes: watch::Sender::new(0),
             agents: watch::Sender::new(0),
             followups: watch::Sender::new(0),
@@ -66,16 +88,52 @@ impl Signals {
         self.watched().values().for_each(bump);
     }
 
+    /// A look at the nexus went badly. Only a refusal closes the gate.
     pub(crate) fn set_health(&self, health: Health) {
-        self.health.send_if_modified(|current| {
-            let changed = *current != health;
-            *current = health;
-            changed
+        self.nexus.send_modify(|nexus| {
+            nexus.is_open &= !matches!(health, Health::Refused(_));
+            nexus.health = health;
         });
     }
 
+    /// A look at the nexus went well. If it is another than before, everybody looks again.
+    pub(crate) fn nexus_passed(&self, standing: Standing) {
+        let mut is_another = false;
+        self.nexus.send_modify(|nexus| {
+            let before = nexus.standing.as_ref();
+            is_another = before.is_some_and(|before| before.era != standing.era);
+            nexus.era_changes += u64::from(is_another);
+            nexus.standing = Some(standing);
+            nexus.health = Health::Up;
+            nexus.is_open = true;
+        });
+        if is_another {
+            self.anything_may_have_changed();
+        }
+    }
+
+    /// What is known of the nexus now, and from now on.
+    pub(crate) fn watch_nexus(&self) -> watch::Receiver<NexusState> {
+        self.nexus.subscribe()
+    }
+
+    pub(crate) fn nexus(&self) -> NexusState {
+        self.nexus.borrow().clone()
+    }
+
     pub(crate) fn health(&self) -> Health {
-        self.health.borrow().clone()
+        self.nexus.borrow().health.clone()
+    }
+
+    /// Says whether nexus and vault may be used at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.nexus.borrow().is_open
+    }
+
+    /// The nexus's era as it was last observed.
+    pub(crate) fn era(&self) -> Option<String> {
+        let nexus = self.nexus.borrow();
+        nexus.standing.as_ref().map(|standing| standing.era.clone())
     }
 
     pub(crate) fn lanes(&self) -> watch::Receiver<u64> {
@@ -136,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_hint_wakes_those_whom_it_concerns_and_nobody_else() {
-        let signals = Signals::new();
+        let signals = Signals::new(true);
         let (mut lanes, followups) = (signals.lanes(), signals.followups());
         let (one, other) = (signals.job("a").unwrap(), signals.job("b").unwrap());
         signals.hint("lane/cpu=0;mem=0;os = linux");
@@ -150,9 +208,49 @@ mod tests {
         );
     }
 
+    fn standing(era: &str) -> Standing {
+        Standing {
+            description: "a store".to_owned(),
+            durability: "everything".to_owned(),
+            era: era.to_owned(),
+            short_replications: 0,
+            room: None,
+            warnings: Vec::new(),
+            unfit: None,
+        }
+    }
+
+    #[test]
+    fn another_era_is_counted_and_everybody_looks_again() {
+        let signals = Signals::new(false);
+        let agents = signals.agents();
+        signals.nexus_passed(standing("one"));
+        signals.set_health(Health::Down("gone".to_owned()));
+        signals.nexus_passed(standing("one"));
+        assert!(!agents.has_changed().unwrap());
+        signals.nexus_passed(standing("two"));
+        assert!(agents.has_changed().unwrap());
+        assert_eq!(signals.nexus().era_changes, 1);
+        assert_eq!(signals.era().as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn an_inspection_opens_the_gate_and_only_a_refusal_closes_it() {
+        let signals = Signals::new(false);
+        signals.set_health(Health::Down("not yet".to_owned()));
+        assert!(!signals.is_open());
+        signals.nexus_passed(standing("one"));
+        signals.set_health(Health::Down("gone".to_owned()));
+        assert!(signals.is_open(), "each call says by itself that it is gone");
+        signals.set_health(Health::Refused("another vault".to_owned()));
+        assert!(!signals.is_open());
+        signals.set_health(Health::Down("gone".to_owned()));
+        assert!(!signals.is_open(), "nobody knows yet that it is right again");
+    }
+
     #[test]
     fn a_job_that_nobody_waits_for_is_forgotten_at_its_next_change() {
-        let signals = Signals::new();
+        let signals = Signals::new(true);
         drop(signals.job("a"));
         signals.hint("job/a");
         assert!(signals.watched().is_empty());

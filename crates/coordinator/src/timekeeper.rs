@@ -9,8 +9,10 @@ use std::time::Duration;
 use supervision::{Actor, ChildSpec, Ctx, Failure, Handle};
 
 use crate::coordinator::Coordinator;
+use crate::jitter;
 
-/// Time between two passes: how late a timer may fire.
+/// Time between two passes, at most: how late a timer may fire. Coordinators that pass at different times meet different
+/// timers.
 const PASS_EVERY: Duration = Duration::from_millis(500);
 const MAILBOX: usize = 4;
 
@@ -42,15 +44,21 @@ impl Actor for Timekeeper {
 
     async fn handle(&self, ctx: &Ctx<Msg>, msg: Msg, _state: &mut ()) -> Result<(), Failure> {
         match msg {
+            // Nothing is to be touched before the nexus is known to be the right one.
+            Msg::Tick if !self.coordinator.signals.is_open() => {
+                ctx.tick_after(jitter::within(PASS_EVERY), Msg::Tick);
+            }
             Msg::Tick => {
                 let firing = self.coordinator.ledger.fire_timers();
                 let pause = match self.coordinator.in_time(firing).await {
                     // There may be more.
                     Ok(fired) if fired >= ledger::PASS_MAX => Duration::ZERO,
-                    Ok(_) => PASS_EVERY,
+                    // Also when another coordinator was faster with some of them: it goes on, and this one leaves it to it.
+                    Ok(_) => jitter::within(PASS_EVERY),
                     Err(error) => {
-                        tracing::warn!(%error, "timers could not be fired; they will be in the next pass");
-                        PASS_EVERY
+                        self.coordinator
+                            .complain("timers could not be fired; they will be in the next pass", &error);
+                        jitter::within(PASS_EVERY)
                     }
                 };
                 ctx.tick_after(pause, Msg::Tick);

@@ -8,6 +8,7 @@ mod accept;
 mod apply;
 mod event;
 mod fact;
+mod lease;
 mod places;
 mod retry;
 mod state;
@@ -18,6 +19,7 @@ pub use self::accept::{Submission, accept};
 pub use self::apply::{Refused, apply};
 pub use self::event::{GiveBack, JobEvent, Report, RunEnd};
 pub use self::fact::JobFact;
+pub use self::lease::{ProvenLease, readopt};
 pub use self::places::{AGENT_LEASES_FAMILY, JOBS, TIMERS, group_set, leases_set, waiting_set};
 pub use self::retry::GIVEN_BACK_MAX;
 pub use self::state::{

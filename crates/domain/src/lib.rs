@@ -35,7 +35,7 @@ pub use cause::Cause;
 pub use digest::Digest;
 pub use entity::{Entity, Followup, Move, Place, Places, Step};
 pub use id::{AgentId, AgentName, GroupName, JobId, PoolName, Principal};
-pub use job::{Job, JobEvent, JobFact, Refused, State};
+pub use job::{Job, JobEvent, JobFact, ProvenLease, Refused, State};
 pub use lane::Lane;
 pub use matching::{Unmet, unmet};
 pub use requirement::Constraint;

@@ -6,4 +6,4 @@ mod claim;
 mod reap;
 
 pub use self::claim::{AHEAD_MAX, Ahead, LaneDemand, Seeker, plan_claim};
-pub use self::reap::{BACKSTOP, BEAT_GAP_MAX, Beat, ReapPlan, has_overrun, plan_beat};
+pub use self::reap::{BACKSTOP, BEAT_GAP_MAX, Beat, ReapPlan, beat_gap, has_overrun, plan_beat, reap_every};

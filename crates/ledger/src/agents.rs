@@ -17,6 +17,8 @@ use crate::record::{self, AgentNameRecord, AgentRecord};
 
 /// How long an agent that is not heard of stays in the list.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(3600);
+/// Agents that are noted as seen by one transaction.
+const TOUCHED_AT_ONCE: usize = 1_024;
 /// Agents that are forgotten in one go.
 const FORGET_AT_ONCE: usize = nexus::limits::PAGE_MAX;
 
@@ -28,26 +30,42 @@ impl Ledger {
     pub async fn enrol(&self, agent: &AgentRecord) -> Result<(), LedgerError> {
         let now = self.now().await?;
         let mut tx = Transaction::new(self.tx_id(), Class::Relief);
-        let earlier: Option<AgentRecord> = self.agent(&agent.id).await?;
-        let enrolled_at = earlier.map_or(now, |earlier| earlier.enrolled_at);
-        let record = AgentRecord {
-            enrolled_at,
-            ..agent.clone()
+        let key = keys::agent(&agent.id);
+        let earlier = self.stored::<AgentRecord>(&key).await;
+        let bytes = match earlier {
+            Ok(Some((_, earlier))) => earlier.rewritten(&AgentRecord {
+                enrolled_at: earlier.value.enrolled_at,
+                ..agent.clone()
+            }),
+            Ok(None) | Err(LedgerError::Undecodable(_)) => record::encode(&AgentRecord {
+                enrolled_at: now,
+                ..agent.clone()
+            }),
+            Err(error) => return Err(error),
         };
-        tx.puts.push((keys::agent(&agent.id), record::encode(&record)));
+        tx.puts.push((key, bytes));
         tx.moves.push(seen(&agent.id, now));
         self.commit_one(tx, Durability::Process).await.map(drop)
     }
 
-    /// Notes that an agent was heard of.
+    /// Notes that agents were heard of: one commit for as many as go into one transaction.
     ///
     /// # Errors
     /// The nexus does not answer.
-    pub async fn touch(&self, agent: &AgentId) -> Result<(), LedgerError> {
+    pub async fn touch(&self, agents: &BTreeSet<AgentId>) -> Result<(), LedgerError> {
+        if agents.is_empty() {
+            return Ok(());
+        }
         let now = self.now().await?;
-        let mut tx = Transaction::new(self.tx_id(), Class::Relief);
-        tx.moves.push(seen(agent, now));
-        self.commit_one(tx, Durability::Process).await.map(drop)
+        let agents: Vec<&AgentId> = agents.iter().collect();
+        let txs = agents.chunks(TOUCHED_AT_ONCE).map(|part| {
+            let mut tx = Transaction::new(self.tx_id(), Class::Relief);
+            tx.moves = part.iter().map(|agent| seen(agent, now)).collect();
+            tx
+        });
+        self.commit_counted(txs.collect(), Durability::Process)
+            .await
+            .map(drop)
     }
 
     /// What an agent said of itself.
@@ -134,10 +152,15 @@ impl Ledger {
     /// The nexus does not answer.
     pub async fn set_draining(&self, name: &AgentName, draining: bool) -> Result<(), LedgerError> {
         let mut tx = Transaction::new(self.tx_id(), Class::Relief);
-        tx.puts.push((
-            keys::agent_name(name),
-            record::encode(&AgentNameRecord { draining }),
-        ));
+        let key = keys::agent_name(name);
+        let next = AgentNameRecord { draining };
+        let bytes = match self.stored(&key).await {
+            Ok(Some((_, earlier))) => earlier.rewritten(&next),
+            // What cannot be read is what this intent replaces.
+            Ok(None) | Err(LedgerError::Undecodable(_)) => record::encode(&next),
+            Err(error) => return Err(error),
+        };
+        tx.puts.push((key, bytes));
         // A waiting claim of that name looks again.
         tx.hints.push(keys::agent_name(name));
         self.commit_one(tx, Durability::Disk).await.map(drop)

@@ -49,10 +49,12 @@ impl JournalEntry {
     }
 }
 
-/// Checks one job's entries, oldest first, against the head in its record. Returns what is wrong.
+/// Checks one job's entries, oldest first, against the head in its record. Returns what is wrong. What was noted of a
+/// record that could not be read is no link of the chain.
 pub fn verify_chain(entries: &[(JournalEntry, Digest)], head: Digest) -> Option<String> {
     let mut prev = CHAIN_START;
-    for (number, (entry, digest)) in entries.iter().enumerate() {
+    let links = entries.iter().enumerate();
+    for (number, (entry, digest)) in links.filter(|(_, (entry, _))| entry.fact.is_transition()) {
         if entry.prev != prev {
             return Some(format!("fact {number} does not follow the fact before it"));
         }

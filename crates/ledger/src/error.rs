@@ -19,6 +19,9 @@ pub enum LedgerError {
     /// A stored spec cannot be understood.
     #[error(transparent)]
     UnreadableSpec(#[from] domain::spec::UnreadableSpec),
+    /// A job has a record and no spec.
+    #[error("job `{0}` has no spec")]
+    NoSpec(String),
     /// The nexus has no room for new work.
     #[error("the nexus is full")]
     Full,
@@ -36,6 +39,11 @@ impl LedgerError {
         Self::Nexus(NexusError::no_answer(limit))
     }
 
+    /// Says whether what was asked for may have been done all the same.
+    pub const fn outcome_is_unknown(&self) -> bool {
+        matches!(self, Self::Nexus(NexusError::OutcomeUnknown(_)))
+    }
+
     /// Says whether only opening the nexus anew can help: it has stopped after a failed write, or its writer has gone.
     pub fn needs_a_new_start(&self) -> bool {
         match self {
@@ -44,6 +52,7 @@ impl LedgerError {
             Self::Nexus(_)
             | Self::Undecodable(_)
             | Self::UnreadableSpec(_)
+            | Self::NoSpec(_)
             | Self::Full
             | Self::Contended { .. } => false,
         }

@@ -2,25 +2,26 @@
 //!
 //! A finish is accepted only with everything that it speaks of: the log is complete to the stated byte, and the
 //! manifest becomes visible in the same commit. It is synced to the disk before it is answered. A repetition is
-//! answered like the first one and writes nothing.
+//! answered like the first one and writes nothing, whatever has become of the job since; a finish whose claim the nexus
+//! forgot is recorded after the claim was committed anew.
 
-use domain::job::{Report, apply};
-use domain::{Digest, JobEvent, JobId, Refused, Step, Timestamp};
+use domain::job::{ProvenLease, Report, State, apply};
+use domain::{AgentId, Digest, Job, JobEvent, JobId, Refused, Step, Timestamp};
 use nexus::{Append, Durability, Guard, Outcome, Transaction};
 
 use crate::error::LedgerError;
+use crate::fail_points;
 use crate::keys;
 use crate::ledger::{Ledger, TRIES_MAX};
 use crate::record::{self, ArtifactRecord, ArtifactsRecord};
+use crate::renew::Readopted;
 use crate::transaction::StoredJob;
 
-/// One ended run. The attempt is proven by its token, the blobs of the artifacts are in the vault.
+/// One ended run. The lease is proven by its token, the blobs of the artifacts are in the vault.
 #[derive(Debug, Clone)]
 pub struct FinishItem {
-    /// The job.
-    pub job: JobId,
-    /// The attempt.
-    pub attempt: u32,
+    /// The job, the attempt, and who ran it.
+    pub lease: ProvenLease,
     /// How it ended and what it left.
     pub report: Report,
     /// The whole framed log, when none of it was shipped before.
@@ -38,6 +39,9 @@ pub enum FinishRefused {
     /// The rules refuse it: the lease was lost, or the report contradicts the job.
     #[error(transparent)]
     Rules(#[from] Refused),
+    /// The nexus forgot the claim, and its agent too: the finish is recorded once the agent has enrolled again.
+    #[error("agent {0} is not known here any more; enrol with POST /v1/agents first")]
+    AgentUnknown(AgentId),
     /// The log is not complete yet.
     #[error("the log has {stored} of the stated {stated} bytes")]
     LogIncomplete {
@@ -57,7 +61,10 @@ pub enum FinishRefused {
 /// What one look at an item leads to.
 enum Planned {
     Commit(Box<Transaction>),
+    /// It is recorded already.
     Done,
+    /// The claim is committed anew; look again.
+    Readopted,
 }
 
 impl Ledger {
@@ -81,7 +88,7 @@ impl Ledger {
             }
         }
         let contended = |item: &FinishItem| LedgerError::Contended {
-            job: item.job.clone(),
+            job: item.lease.job.clone(),
         };
         items
             .iter()
@@ -105,12 +112,12 @@ impl Ledger {
             .collect();
         let ulids: Vec<String> = chosen
             .iter()
-            .map(|(_, item)| item.job.ulid().to_owned())
+            .map(|(_, item)| item.lease.job.ulid().to_owned())
             .collect();
         let (mut txs, mut waiting) = (Vec::new(), Vec::new());
         for ((index, item), found) in chosen.into_iter().zip(self.load_all(&ulids).await?) {
             let planned = match found {
-                None => Err(FinishRefused::Unknown(item.job.clone())),
+                None => Err(FinishRefused::Unknown(item.lease.job.clone())),
                 Some(Err(error)) => Err(error.into()),
                 Some(Ok(before)) => self.plan_finish(&before, item, now, tries).await,
             };
@@ -121,6 +128,7 @@ impl Ledger {
                     None
                 }
                 Ok(Planned::Done) => Some(Ok(())),
+                Ok(Planned::Readopted) => None,
                 Err(refused) => Some(Err(refused)),
             };
             set(answers, index, answer);
@@ -143,12 +151,16 @@ impl Ledger {
         now: Timestamp,
         tries: usize,
     ) -> Result<Planned, FinishRefused> {
+        let lease = as_presented(&item.lease, before.job());
+        lease.check_holder(before.job())?;
         let event = JobEvent::Finished {
-            attempt: item.attempt,
+            attempt: lease.attempt,
             report: item.report.clone(),
         };
-        let Step::Moved(step) = apply(before.job(), event, now)? else {
-            return Ok(Planned::Done);
+        let step = match apply(before.job(), event, now) {
+            Ok(Step::Moved(step)) => step,
+            Ok(Step::Same) | Err(Refused::StaleLease { .. }) => return self.not_live(&lease, before).await,
+            Err(refused) => return Err(refused.into()),
         };
         let mut tx = self.change(before, *step, now).await?;
         self.complete_log(&mut tx, item, tries).await?;
@@ -157,11 +169,23 @@ impl Ledger {
                 files: item.artifacts.clone(),
             };
             tx.puts.push((
-                keys::artifacts(&item.job, item.attempt),
+                keys::artifacts(&item.lease.job, item.lease.attempt),
                 record::encode(&manifest),
             ));
         }
         Ok(Planned::Commit(Box::new(tx)))
+    }
+
+    /// A finish for an attempt that is not live: recorded before, forgotten with its claim, or stale.
+    async fn not_live(&self, lease: &ProvenLease, before: &StoredJob) -> Result<Planned, FinishRefused> {
+        if self.was_finished(lease, before).await? {
+            return Ok(Planned::Done);
+        }
+        match self.readopt(lease).await? {
+            Readopted::Yes => Ok(Planned::Readopted),
+            Readopted::No => Err(lease.stale(before.job()).into()),
+            Readopted::AgentUnknown => Err(FinishRefused::AgentUnknown(lease.agent.clone())),
+        }
     }
 
     /// Makes sure that the log is stored to the stated byte, once this transaction is applied.
@@ -179,7 +203,12 @@ impl Ledger {
                 return Err(FinishRefused::LogMismatch);
             }
             // Usually nothing was shipped before, so it is looked for only after the guards have found something.
-            let is_new = tries == 0 || self.log_status(&item.job, item.attempt).await?.version.is_none();
+            let is_new = tries == 0
+                || self
+                    .log_status(&item.lease.job, item.lease.attempt)
+                    .await?
+                    .version
+                    .is_none();
             if is_new {
                 append_whole_log(tx, item, bytes);
                 return Ok(());
@@ -188,25 +217,43 @@ impl Ledger {
         if evidence.log_bytes == 0 {
             return Ok(());
         }
-        let status = self.log_status(&item.job, item.attempt).await?;
-        let stored = status.record.stored();
+        let status = self.log_status(&item.lease.job, item.lease.attempt).await?;
+        let stored = status.stored();
         if stored != evidence.log_bytes {
             let stated = evidence.log_bytes;
             return Err(FinishRefused::LogIncomplete { stored, stated });
         }
         tx.guards.push(Guard::Record(
-            keys::log_record(&item.job, item.attempt),
+            keys::log_record(&item.lease.job, item.lease.attempt),
             status.version,
         ));
         Ok(())
     }
 }
 
+/// The lease as it was proven. Sabotaged, it is that of whichever attempt runs.
+fn as_presented(lease: &ProvenLease, job: &Job) -> ProvenLease {
+    match &job.state {
+        State::Running(running) if fail_points::is_on(fail_points::ACCEPT_STALE_FINISH) => ProvenLease {
+            job: lease.job.clone(),
+            attempt: job.attempt,
+            agent: running.agent.id.clone(),
+        },
+        State::Running(_)
+        | State::Queued { .. }
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Cancelled { .. } => lease.clone(),
+    }
+}
+
 /// Stores a log of which nothing was stored before.
 fn append_whole_log(tx: &mut Transaction, item: &FinishItem, bytes: &[u8]) {
-    let log = keys::log(&item.job, item.attempt);
-    tx.guards
-        .push(Guard::Record(keys::log_record(&item.job, item.attempt), None));
+    let log = keys::log(&item.lease.job, item.lease.attempt);
+    tx.guards.push(Guard::Record(
+        keys::log_record(&item.lease.job, item.lease.attempt),
+        None,
+    ));
     tx.guards.push(Guard::LogLen(log.clone(), 0));
     for part in bytes.chunks(nexus::limits::ENTRY_BYTES_MAX) {
         tx.appends.push(Append {
@@ -215,7 +262,7 @@ fn append_whole_log(tx: &mut Transaction, item: &FinishItem, bytes: &[u8]) {
             bytes: part.to_vec(),
         });
     }
-    tx.hints.push(keys::log_hint(item.job.ulid()));
+    tx.hints.push(keys::log_hint(item.lease.job.ulid()));
 }
 
 fn set<T>(answers: &mut [Option<T>], index: usize, answer: Option<T>) {
@@ -230,6 +277,7 @@ fn fail_all(answers: &mut [Option<Result<(), FinishRefused>>], open: &[usize], e
         LedgerError::Nexus(nexus) => Some(nexus.clone()),
         LedgerError::Undecodable(_)
         | LedgerError::UnreadableSpec(_)
+        | LedgerError::NoSpec(_)
         | LedgerError::Full
         | LedgerError::Contended { .. } => None,
     };

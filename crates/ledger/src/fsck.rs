@@ -184,7 +184,8 @@ fn check_chains(dump: &Dump, jobs: &BTreeMap<String, JobRecord>, findings: &mut 
                 "has another number of claims in the journal than attempts",
             ));
         }
-        let last = facts.last().map(|(entry, _)| entry.state);
+        let mut told = facts.iter().filter(|(entry, _)| entry.fact.is_transition());
+        let last = told.next_back().map(|(entry, _)| entry.state);
         if last != Some(record.job.state.name()) {
             findings.push(finding(
                 ulid,

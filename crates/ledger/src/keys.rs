@@ -6,6 +6,8 @@ use domain::{AgentId, AgentName, JobId, Principal};
 
 /// Jobs that were taken from their lane and not claimed yet, by the end of the hold.
 pub const HELD: &str = "held";
+/// Jobs whose records cannot be read, by when they were put aside.
+pub const QUARANTINE: &str = "quarantine";
 /// Agents, by when they were last seen.
 pub const AGENTS: &str = "agents";
 /// Idempotency records, by when they were made.
@@ -31,6 +33,11 @@ pub fn job(ulid: &str) -> String {
 /// The job's immutable spec.
 pub fn spec(ulid: &str) -> String {
     format!("{SPEC_PREFIX}{ulid}")
+}
+
+/// Where a quarantined job stood, and why it does not any more.
+pub fn quarantined(ulid: &str) -> String {
+    format!("{QUARANTINE}/{ulid}")
 }
 
 /// The ended attempts of a job that went on after them.

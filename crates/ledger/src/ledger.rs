@@ -6,13 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::entity::FOLLOWUPS;
 use domain::job::apply;
 use domain::{Job, JobEvent, JobId, Move, PoolName, Step, Timestamp};
-use nexus::{Class, Durability, Limited, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId};
+use nexus::{
+    Class, Durability, Limited, Nexus, NexusError, Outcome, Record, Space, Transaction, TxId, Version,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::error::{ApplyError, LedgerError};
+use crate::fail_points;
 use crate::keys;
-use crate::record::{self, AttemptsRecord};
+use crate::record::{AttemptsRecord, Stored};
 use crate::transaction::{StoredJob, changed, keep_attempt};
 
 /// How often a decision is made anew because the job changed under it.
@@ -28,6 +35,7 @@ pub struct Ledger {
     pub(crate) space: Space,
     pool: PoolName,
     tx_ids: TxIds,
+    followups_written: Arc<watch::Sender<u64>>,
 }
 
 /// What an event did.
@@ -58,6 +66,7 @@ impl Ledger {
             space,
             pool,
             tx_ids,
+            followups_written: Arc::default(),
         }
     }
 
@@ -75,12 +84,14 @@ impl Ledger {
         &self.pool
     }
 
-    /// The nexus's clock.
+    /// The nexus's clock. Two coordinators may have read it in another order than they act in, and a new primary's clock
+    /// may be behind the old one's.
     ///
     /// # Errors
     /// The nexus does not answer.
     pub async fn now(&self) -> Result<Timestamp, LedgerError> {
-        Ok(Timestamp(self.nexus.now().await?.0))
+        let now = Timestamp(self.nexus.now().await?.0);
+        Ok(fail_points::clock(now))
     }
 
     /// Reads from the nexus and writes to it, to see whether it does both.
@@ -93,6 +104,12 @@ impl Ledger {
         tx.puts.push((keys::PROBE.to_owned(), Vec::new()));
         self.commit_one(tx, Durability::Process).await?;
         Ok(())
+    }
+
+    /// Changes whenever this ledger, or a clone of it, has written what must follow: its process does it first, and all
+    /// others only if it does not.
+    pub fn followups_written(&self) -> watch::Receiver<u64> {
+        self.followups_written.subscribe()
     }
 
     /// What changes, from now on. Hints may be lost.
@@ -120,7 +137,7 @@ impl Ledger {
                 .ok_or_else(|| ApplyError::Unknown(id.clone()))?;
             let now = self.now().await?;
             match apply(before.job(), event.clone(), now)? {
-                Step::Same => return Ok(Applied::Same(Box::new(before.record.job))),
+                Step::Same => return Ok(Applied::Same(Box::new(before.into_job()))),
                 Step::Moved(step) => {
                     let next = step.next.clone();
                     let tx = self.change(&before, *step, now).await?;
@@ -144,7 +161,7 @@ impl Ledger {
         let id = step.next.id.clone();
         let mut tx = changed(self.tx_id(), before, step, now, None);
         if let Some(attempt) = ended {
-            keep_attempt(&mut tx, &id, attempt, self.attempts(&id).await?);
+            keep_attempt(&mut tx, &id, attempt, &self.attempts(&id).await?);
         }
         Ok(tx)
     }
@@ -177,13 +194,20 @@ impl Ledger {
         Ok(all)
     }
 
-    pub(crate) async fn attempts(&self, id: &JobId) -> Result<AttemptsRecord, LedgerError> {
-        let key = keys::attempts(id);
-        let found = self.fetch_one(&key).await?;
-        Ok(found
-            .map(|record| record::decode(&key, &record.bytes))
-            .transpose()?
-            .unwrap_or_default())
+    pub(crate) async fn attempts(&self, id: &JobId) -> Result<Stored<AttemptsRecord>, LedgerError> {
+        let found = self.stored(&keys::attempts(id)).await?;
+        Ok(found.map(|(_, attempts)| attempts).unwrap_or_default())
+    }
+
+    /// Reads a record, to be written anew.
+    pub(crate) async fn stored<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<(Version, Stored<T>)>, LedgerError> {
+        let Some(found) = self.fetch_one(key).await? else {
+            return Ok(None);
+        };
+        Ok(Some((found.version, Stored::decode(key, found.bytes)?)))
     }
 
     pub(crate) async fn fetch_one(&self, key: &str) -> Result<Option<Record>, NexusError> {
@@ -244,10 +268,16 @@ impl Ledger {
         txs: Vec<Transaction>,
         durability: Durability,
     ) -> Result<Vec<Outcome>, NexusError> {
-        match self.nexus.commit(&self.space, txs.clone(), durability).await {
+        let follows = txs.iter().any(writes_followups);
+        let answer = match self.nexus.commit(&self.space, txs.clone(), durability).await {
             Err(NexusError::OutcomeUnknown(_)) => self.nexus.commit(&self.space, txs, durability).await,
             answered => answered,
+        };
+        if follows {
+            self.followups_written
+                .send_modify(|version| *version = version.wrapping_add(1));
         }
+        answer
     }
 }
 
@@ -271,6 +301,11 @@ pub(crate) fn batches(txs: Vec<Transaction>) -> Vec<Vec<Transaction>> {
         }
     }
     batches
+}
+
+/// Says whether something must follow that is to be done at once.
+fn writes_followups(tx: &Transaction) -> bool {
+    tx.hints.iter().any(|hint| hint == FOLLOWUPS)
 }
 
 fn payload_bytes(tx: &Transaction) -> usize {

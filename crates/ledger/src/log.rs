@@ -5,14 +5,16 @@
 //! knows no vault) and the record names the blob instead. Losing the newest chunks in a power loss is no loss: the
 //! agent keeps its spool until the finish, which is refused until all bytes are stored.
 
-use domain::job::State;
+use domain::job::ProvenLease;
 use domain::{Digest, JobId};
 use nexus::{Append, Class, Durability, Entry, Guard, Span, Transaction, Version};
 
 use crate::error::LedgerError;
 use crate::keys;
 use crate::ledger::{Ledger, TRIES_MAX};
-use crate::record::{self, LogRecord, Segment};
+use crate::record::{LogRecord, Segment, Stored};
+use crate::renew::Readopted;
+use crate::transaction::StoredJob;
 
 /// Most bytes of one attempt's log that stay in the nexus.
 pub const TAIL_BYTES_MAX: u64 = 64 << 10;
@@ -32,7 +34,14 @@ pub struct LogStatus {
     /// Version of the record; none while there is no record.
     pub version: Option<Version>,
     /// Where the parts are.
-    pub record: LogRecord,
+    pub record: Stored<LogRecord>,
+}
+
+impl LogStatus {
+    /// How many bytes are stored.
+    pub fn stored(&self) -> u64 {
+        self.record.value.stored()
+    }
 }
 
 /// One readable part of a stored log.
@@ -80,11 +89,11 @@ impl Ledger {
     /// The nexus does not answer.
     pub async fn log_status(&self, job: &JobId, attempt: u32) -> Result<LogStatus, LedgerError> {
         let key = keys::log_record(job, attempt);
-        match self.fetch_one(&key).await? {
+        match self.stored(&key).await? {
             None => Ok(LogStatus::default()),
-            Some(found) => Ok(LogStatus {
-                version: Some(found.version),
-                record: record::decode(&key, &found.bytes)?,
+            Some((version, record)) => Ok(LogStatus {
+                version: Some(version),
+                record,
             }),
         }
     }
@@ -93,19 +102,20 @@ impl Ledger {
     ///
     /// # Errors
     /// The lease is lost, or the offset is not the end; nothing is stored then.
-    pub async fn append_log(&self, job: &JobId, attempt: u32, chunk: &LogChunk) -> Result<u64, LogRefused> {
+    pub async fn append_log(&self, lease: &ProvenLease, chunk: &LogChunk) -> Result<u64, LogRefused> {
+        let (job, attempt) = (&lease.job, lease.attempt);
         for _ in 0..TRIES_MAX {
             let status = self.log_status(job, attempt).await?;
-            let stored = status.record.stored();
+            let stored = status.stored();
             if stored != chunk.offset {
                 return Err(LogRefused::Offset { stored });
             }
-            let tail_bytes = status.record.tail_bytes + chunk.bytes.len() as u64;
+            let tail_bytes = status.record.value.tail_bytes + chunk.bytes.len() as u64;
             let next = LogRecord {
                 tail_bytes,
-                ..status.record.clone()
+                ..status.record.value.clone()
             };
-            let mut tx = self.log_transaction(job, attempt, &status, &next).await?;
+            let mut tx = self.log_transaction(lease, &status, &next).await?;
             for part in chunk.bytes.chunks(nexus::limits::ENTRY_BYTES_MAX) {
                 let log = keys::log(job, attempt);
                 tx.appends.push(Append {
@@ -125,11 +135,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The lease is lost, or the log changed since `rolled.from` was read.
-    pub async fn roll_log(&self, job: &JobId, attempt: u32, rolled: Rolled) -> Result<u64, LogRefused> {
-        let mut next = rolled.from.record.clone();
+    pub async fn roll_log(&self, lease: &ProvenLease, rolled: Rolled) -> Result<u64, LogRefused> {
+        let (job, attempt) = (&lease.job, lease.attempt);
+        let mut next = rolled.from.record.value.clone();
         next.segments.push(rolled.segment);
         next.tail_bytes = 0;
-        let mut tx = self.log_transaction(job, attempt, &rolled.from, &next).await?;
+        let mut tx = self.log_transaction(lease, &rolled.from, &next).await?;
         let log = keys::log(job, attempt);
         let below = self
             .nexus
@@ -150,24 +161,35 @@ impl Ledger {
     /// The transaction that writes a log's record, guarded by the live lease and the record that was read.
     async fn log_transaction(
         &self,
-        job: &JobId,
-        attempt: u32,
+        lease: &ProvenLease,
         status: &LogStatus,
         next: &LogRecord,
     ) -> Result<Transaction, LogRefused> {
-        let stored = self.load(job).await?.ok_or(LogRefused::LeaseLost)?;
-        let live = matches!(stored.job().state, State::Running(_)) && stored.job().attempt == attempt;
-        if !live {
-            return Err(LogRefused::LeaseLost);
-        }
-        let key = keys::log_record(job, attempt);
+        let stored = self.live(lease).await?.ok_or(LogRefused::LeaseLost)?;
+        let key = keys::log_record(&lease.job, lease.attempt);
         // A finish waits for the log, so the log must pass where a finish passes. What it adds here is bounded.
         let mut tx = Transaction::new(self.tx_id(), Class::Relief);
         tx.guards.push(stored.guard());
         tx.guards.push(Guard::Record(key.clone(), status.version));
-        tx.puts.push((key, record::encode(next)));
-        tx.hints.push(keys::log_hint(job.ulid()));
+        tx.puts.push((key, status.record.rewritten(next)));
+        tx.hints.push(keys::log_hint(lease.job.ulid()));
         Ok(tx)
+    }
+
+    /// The job, if this lease is the live one, or is again because its claim was forgotten.
+    async fn live(&self, lease: &ProvenLease) -> Result<Option<StoredJob>, LedgerError> {
+        let stored = self.load(&lease.job).await?;
+        match stored {
+            Some(stored) if lease.is_live(stored.job()) => Ok(Some(stored)),
+            Some(stored) if lease.was_forgotten(stored.job()) => match self.readopt(lease).await? {
+                Readopted::Yes => Ok(self
+                    .load(&lease.job)
+                    .await?
+                    .filter(|job| lease.is_live(job.job()))),
+                Readopted::No | Readopted::AgentUnknown => Ok(None),
+            },
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// The tail's bytes.
@@ -200,9 +222,10 @@ impl Ledger {
         for _ in 0..TRIES_MAX {
             let before = self.log_status(job, attempt).await?;
             let tail = self.log_tail(job, attempt).await?;
-            let unrolled = self.log_status(job, attempt).await?.record.segments == before.record.segments;
+            let unrolled =
+                self.log_status(job, attempt).await?.record.value.segments == before.record.value.segments;
             if unrolled {
-                let segments = before.record.segments.into_iter().map(LogPiece::Segment);
+                let segments = before.record.value.segments.into_iter().map(LogPiece::Segment);
                 return Ok(segments.chain([LogPiece::Bytes(tail)]).collect());
             }
         }

@@ -6,16 +6,16 @@
 use std::time::Duration;
 
 use domain::entity::FOLLOWUPS;
-use domain::job::{State, Waits, apply, leases_set};
+use domain::job::{ProvenLease, State, Waits, apply, leases_set};
 use domain::plan::{Beat, LaneDemand, ReapPlan, plan_beat};
 use domain::{
     AgentId, AgentRef, Cause, Entity as _, Job, JobEvent, Lane, Move, Place, Refused, Step, Timestamp,
 };
-use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Transaction, TxId, Version};
+use nexus::{Class, Demand, Guard, Hold, Move as SetMove, Score, Taken, Transaction, TxId, Version};
 
 use crate::claim::Claimant;
 use crate::keys;
-use crate::record::{self, BeatRecord};
+use crate::record::{self, BeatRecord, Stored};
 use crate::transaction::{StoredJob, changed};
 
 /// What is asked of the nexus for one claimant: the best-placed jobs of its lanes, held until `held_until`, each with
@@ -72,6 +72,30 @@ pub fn claim(
     Ok((tx, job))
 }
 
+/// Where the deadline of a lease stands that begins now.
+pub(crate) fn lease_end((now, ttl): (Timestamp, Duration)) -> Score {
+    Score::saturating(now.plus(ttl).as_millis())
+}
+
+/// The claim of a lease that the nexus forgot, committed anew for the agent that proves it. Where the job stands by now,
+/// in its lane, held for somebody else's claim or at a timer, it leaves.
+pub fn readopt(
+    id: TxId,
+    before: &StoredJob,
+    lease: &ProvenLease,
+    agent: &AgentRef,
+    (now, ttl): (Timestamp, Duration),
+) -> Option<Transaction> {
+    let step = moved(domain::job::readopt(before.job(), lease, agent.clone(), now).ok()?)?;
+    let mut tx = changed(id, before, step, now, Some(now.plus(ttl)));
+    tx.moves.push(SetMove {
+        set: keys::HELD.to_owned(),
+        member: before.job().id.ulid().to_owned(),
+        score: None,
+    });
+    Some(tx)
+}
+
 /// A lease that is to be renewed, as it was read.
 #[derive(Debug, Clone, Copy)]
 pub struct Lease<'a> {
@@ -90,15 +114,38 @@ pub fn renew(
     id: TxId,
     before: &StoredJob,
     lease: &Lease<'_>,
-    (now, ttl): (Timestamp, Duration),
+    when: (Timestamp, Duration),
 ) -> Option<Transaction> {
+    let until = lease_end(when).max(lease.deadline);
+    move_deadline(id, before, lease, until)
+}
+
+/// The renewal of a lease that its agent is told of for the first time, and where its deadline stands then: always
+/// elsewhere, which is what tells a lease that was told from one that was not.
+pub fn tell(
+    id: TxId,
+    before: &StoredJob,
+    lease: &Lease<'_>,
+    when: (Timestamp, Duration),
+) -> Option<(Transaction, Score)> {
+    let later = Score::saturating(lease.deadline.get().saturating_add(1));
+    let until = lease_end(when).max(later);
+    Some((move_deadline(id, before, lease, until)?, until))
+}
+
+/// What a give-back of a lease wants besides its step: that the agent was not told of it, so its deadline is where its
+/// claim has put it.
+pub fn untold(agent: &AgentId, ulid: &str, deadline: Score) -> Guard {
+    Guard::Member(leases_set(agent), ulid.to_owned(), Some(deadline))
+}
+
+fn move_deadline(id: TxId, before: &StoredJob, lease: &Lease<'_>, until: Score) -> Option<Transaction> {
     let job = before.job();
     let held = matches!(&job.state, State::Running(running) if running.agent.id == *lease.agent);
     if !held || job.attempt != lease.attempt {
         return None;
     }
     let (set, member) = (leases_set(lease.agent), job.id.ulid().to_owned());
-    let until = Score::saturating(now.plus(ttl).as_millis());
     let mut tx = Transaction::new(id, Class::Relief);
     tx.guards.push(before.guard());
     tx.guards
@@ -106,7 +153,7 @@ pub fn renew(
     tx.moves.push(SetMove {
         set,
         member,
-        score: Some(until.max(lease.deadline)),
+        score: Some(until),
     });
     Some(tx)
 }
@@ -138,33 +185,37 @@ pub fn reap(before: &StoredJob, overdue: &Overdue, now: Timestamp) -> Option<(Mo
     Some((step, guards))
 }
 
-/// One tick of a reaper: what it may do, and the transaction that leaves its beat.
+/// One tick of a reaper: what it may do, and the transaction that leaves its beat. Nothing when another reaper ticked a
+/// moment ago.
 pub fn beat(
     id: TxId,
-    last: Option<(Version, BeatRecord)>,
+    last: Option<&(Version, Stored<BeatRecord>)>,
     now: Timestamp,
     ttl_max: Duration,
-) -> (ReapPlan, Transaction) {
+) -> Option<(ReapPlan, Transaction)> {
     let known = last.map(|(_, record)| Beat {
-        at: record.at,
-        grace_until: record.grace_until,
+        at: record.value.at,
+        grace_until: record.value.grace_until,
     });
     let plan = plan_beat(known, now, ttl_max);
     let grace_until = match (plan, known) {
+        (ReapPlan::Rest, _) => return None,
         (ReapPlan::Grace { until }, _) => until,
         (ReapPlan::Wait | ReapPlan::Reap, Some(beat)) => beat.grace_until,
         (ReapPlan::Wait | ReapPlan::Reap, None) => now,
     };
+    let record = BeatRecord { at: now, grace_until };
+    let bytes = match last {
+        Some((_, last)) => last.rewritten(&record),
+        None => record::encode(&record),
+    };
     let mut tx = Transaction::new(id, Class::Relief);
     tx.guards.push(Guard::Record(
         keys::BEAT.to_owned(),
-        last.map(|(version, _)| version),
+        last.map(|(version, _)| *version),
     ));
-    tx.puts.push((
-        keys::BEAT.to_owned(),
-        record::encode(&BeatRecord { at: now, grace_until }),
-    ));
-    (plan, tx)
+    tx.puts.push((keys::BEAT.to_owned(), bytes));
+    Some((plan, tx))
 }
 
 /// The end of a hold that nobody claimed: back to the lane if the job is still claimable.
@@ -248,4 +299,36 @@ pub(crate) fn within_one_take(claimants: &[Claimant]) -> &[Claimant] {
     // One that asks for too much alone is served as far as one take goes.
     let n = n.max(1).min(claimants.len());
     claimants.get(..n).unwrap_or(claimants)
+}
+
+/// What to take for all of these claimants: one demand for neighbours that want jobs of the same lanes, and how many
+/// claimants share each.
+pub(crate) fn shared_demands(claimants: &[Claimant], held_until: Score) -> (Vec<Demand>, Vec<usize>) {
+    let (mut demands, mut sharers) = (Vec::new(), Vec::new());
+    for sharing in claimants.chunk_by(|one, next| one.demand.lanes == next.demand.lanes) {
+        let Some(first) = sharing.first() else { continue };
+        let n = sharing
+            .iter()
+            .fold(0_usize, |n, claimant| n.saturating_add(claimant.demand.n));
+        let lanes = first.demand.lanes.clone();
+        demands.push(take(&LaneDemand { lanes, n }, held_until));
+        sharers.push(sharing.len());
+    }
+    (demands, sharers)
+}
+
+/// What was taken, by claimant: of those that share a demand, the first gets the best-placed jobs.
+pub(crate) fn shared_out(
+    taken: Vec<Vec<Taken>>,
+    claimants: &[Claimant],
+    sharers: &[usize],
+) -> Vec<Vec<Taken>> {
+    let (mut shares, mut claimants) = (Vec::with_capacity(claimants.len()), claimants.iter());
+    for (taken, n) in taken.into_iter().zip(sharers) {
+        let mut taken = taken.into_iter();
+        for claimant in claimants.by_ref().take(*n) {
+            shares.push(taken.by_ref().take(claimant.demand.n).collect());
+        }
+    }
+    shares
 }

@@ -46,7 +46,7 @@ impl Ledger {
         let Some(spec) = self.spec(id).await? else {
             return Ok(None);
         };
-        let mut attempts = self.attempts(id).await?.ended;
+        let mut attempts = self.attempts(id).await?.value.ended;
         attempts.extend(stored.job().state.final_attempt().cloned());
         Ok(Some(JobDetail {
             stored,
@@ -75,7 +75,7 @@ impl Ledger {
         Ok(found
             .into_iter()
             .filter_map(|one| one?.ok())
-            .map(|stored| stored.record.job)
+            .map(StoredJob::into_job)
             .collect())
     }
 
@@ -105,7 +105,7 @@ impl Ledger {
                 cursor = Some((*score, ulid.clone()));
                 let fits = |job: &Job| state.is_none_or(|state| job.state.name() == state);
                 match found.transpose() {
-                    Ok(Some(stored)) if fits(stored.job()) => jobs.push(stored.record.job),
+                    Ok(Some(stored)) if fits(stored.job()) => jobs.push(stored.into_job()),
                     Ok(_) => {}
                     Err(error) => tracing::error!(job = %ulid, %error, "a job cannot be listed"),
                 }

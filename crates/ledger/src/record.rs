@@ -1,12 +1,15 @@
 //! What is stored, and how: a version byte, then CBOR.
 //!
-//! A record may have been written by a newer minor version: fields that are not known are ignored, fields that are
-//! missing have defaults. A newer major version (another first byte) is refused, so that two versions side by side
-//! agree or refuse, and never corrupt. The job itself is `domain::Job`; specs have their own canonical encoding.
+//! A record may have been written by a newer minor version, which may add fields and nothing else: fields that are not
+//! known are passed over, and kept when the record is written anew ([`Stored::rewritten`]); fields that are missing have
+//! defaults. A newer major version (another first byte) is refused, so that two versions side by side agree or refuse, and
+//! never corrupt. The job itself is `domain::Job`; specs have their own canonical encoding.
+
+mod unknown_fields;
 
 use domain::job::Attempt;
 use domain::requirement::Labels;
-use domain::{AgentId, AgentName, Digest, Job, Offer, Resources, Timestamp};
+use domain::{AgentId, AgentName, AgentRef, Digest, Job, Offer, Resources, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +58,32 @@ pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Undecod
             key: key.to_owned(),
             found: other.map(|(byte, _)| *byte),
         }),
+    }
+}
+
+/// A record as it was read: what this version understands of it, and all that there was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Stored<T> {
+    /// What is understood.
+    pub value: T,
+    /// The bytes that were read; none for a record that is not there yet.
+    bytes: Vec<u8>,
+}
+
+impl<T: Serialize + DeserializeOwned> Stored<T> {
+    /// Decodes a record. `key` is for the error.
+    ///
+    /// # Errors
+    /// Another major version wrote the bytes, or they are damaged.
+    pub fn decode(key: &str, bytes: Vec<u8>) -> Result<Self, Undecodable> {
+        let value = decode(key, &bytes)?;
+        Ok(Self { value, bytes })
+    }
+
+    /// The bytes to write when the record becomes `next`: with every field of the old bytes that this version does not
+    /// know, for a newer one may need it.
+    pub fn rewritten(&self, next: &T) -> Vec<u8> {
+        unknown_fields::carried_over(&self.bytes, &encode(&self.value), encode(next))
     }
 }
 
@@ -155,6 +184,15 @@ pub struct AgentRecord {
 }
 
 impl AgentRecord {
+    /// Who it is, as jobs record it.
+    pub fn reference(&self) -> AgentRef {
+        AgentRef {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            fingerprint: self.fingerprint,
+        }
+    }
+
     /// What the agent offers, given what is free now.
     pub fn offer(&self, free: Resources, draining: bool) -> Offer {
         Offer {
@@ -190,4 +228,15 @@ pub struct IdempotencyRecord {
     pub at: Timestamp,
     /// The digest of the request's content.
     pub content: Digest,
+}
+
+/// Where a record that nobody could read stood, and why it is put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    /// The ordered set.
+    pub from: String,
+    /// When it was put aside.
+    pub at: Timestamp,
+    /// Why it cannot be read.
+    pub why: String,
 }

@@ -12,6 +12,7 @@ use nexus::{
 use ulid::Ulid;
 
 use crate::error::LedgerError;
+use crate::fail_points;
 use crate::keys;
 use crate::ledger::Ledger;
 use crate::record::{self, IdempotencyRecord};
@@ -76,7 +77,7 @@ impl Ledger {
     /// Submits requests together: one commit, one sync to the disk. One answer for each request.
     pub async fn submit(&self, requests: &[Submission]) -> Vec<Result<Accepted, SubmitError>> {
         let now = match self.nexus.now().await {
-            Ok(now) => Timestamp(now.0),
+            Ok(now) => fail_points::clock(Timestamp(now.0)),
             Err(error) => return requests.iter().map(|_| failed(&error)).collect(),
         };
         let planned: Vec<Planned> = requests

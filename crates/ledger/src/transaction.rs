@@ -5,12 +5,12 @@
 
 use domain::entity::FOLLOWUPS;
 use domain::job::{State, Waits, leases_set};
-use domain::{Entity as _, Job, JobId, JobSpec, Move, Place, Places, Timestamp};
+use domain::{Digest, Entity as _, Job, JobId, JobSpec, Move, Place, Places, Timestamp};
 use nexus::{Append, Class, Guard, Move as SetMove, Record, Score, Transaction, TxId, Version};
 
 use crate::chain::{CHAIN_START, JournalEntry};
 use crate::keys;
-use crate::record::{self, AttemptsRecord, JobRecord, Undecodable};
+use crate::record::{self, AttemptsRecord, JobRecord, Stored, Undecodable};
 
 /// A job as it was read, with the version to guard on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub struct StoredJob {
     /// The version that was read.
     pub version: Version,
     /// The content.
-    pub record: JobRecord,
+    pub record: Stored<JobRecord>,
 }
 
 impl StoredJob {
@@ -27,7 +27,7 @@ impl StoredJob {
     /// # Errors
     /// The record is damaged or of another version.
     pub fn read(ulid: &str, stored: &Record) -> Result<Self, Undecodable> {
-        let record = record::decode(&keys::job(ulid), &stored.bytes)?;
+        let record = Stored::decode(&keys::job(ulid), stored.bytes.clone())?;
         Ok(Self {
             version: stored.version,
             record,
@@ -36,7 +36,17 @@ impl StoredJob {
 
     /// The job.
     pub const fn job(&self) -> &Job {
-        &self.record.job
+        &self.record.value.job
+    }
+
+    /// The job, and nothing else.
+    pub fn into_job(self) -> Job {
+        self.record.value.job
+    }
+
+    /// The digest of the job's newest fact.
+    pub const fn head(&self) -> Digest {
+        self.record.value.head
     }
 
     /// The guard that the job has not changed since it was read.
@@ -51,7 +61,7 @@ pub fn created(id: TxId, step: Move<Job>, spec: &JobSpec, now: Timestamp) -> Tra
     let mut tx = Transaction::new(id, Class::Growth);
     tx.guards.push(Guard::Record(keys::job(&ulid), None));
     tx.puts.push((keys::spec(&ulid), spec.canonical()));
-    write(&mut tx, &Places::new(), step, CHAIN_START, now);
+    write(&mut tx, None, step, now);
     tx
 }
 
@@ -65,7 +75,7 @@ pub fn changed(
 ) -> Transaction {
     let mut tx = Transaction::new(id, Class::Relief);
     tx.guards.push(before.guard());
-    write(&mut tx, &before.job().places(), step, before.record.head, now);
+    write(&mut tx, Some(before), step, now);
     if let Some(end) = lease_end {
         place_lease(&mut tx, end);
     }
@@ -73,13 +83,18 @@ pub fn changed(
 }
 
 /// Adds the record of ended attempts, when this step ended one and the job goes on.
-pub fn keep_attempt(tx: &mut Transaction, id: &JobId, ended: domain::job::Attempt, earlier: AttemptsRecord) {
-    let mut attempts = earlier;
+pub fn keep_attempt(
+    tx: &mut Transaction,
+    id: &JobId,
+    ended: domain::job::Attempt,
+    earlier: &Stored<AttemptsRecord>,
+) {
+    let mut attempts = earlier.value.clone();
     attempts.ended.push(ended);
-    tx.puts.push((keys::attempts(id), record::encode(&attempts)));
+    tx.puts.push((keys::attempts(id), earlier.rewritten(&attempts)));
 }
 
-fn write(tx: &mut Transaction, before: &Places, step: Move<Job>, prev: domain::Digest, now: Timestamp) {
+fn write(tx: &mut Transaction, before: Option<&StoredJob>, step: Move<Job>, now: Timestamp) {
     let Move {
         next,
         fact,
@@ -92,7 +107,7 @@ fn write(tx: &mut Transaction, before: &Places, step: Move<Job>, prev: domain::D
         at: now,
         state: next.state.name(),
         fact,
-        prev,
+        prev: before.map_or(CHAIN_START, StoredJob::head),
     };
     let (bytes, head) = entry.seal();
     tx.appends.push(Append {
@@ -100,7 +115,8 @@ fn write(tx: &mut Transaction, before: &Places, step: Move<Job>, prev: domain::D
         thread: Some(ulid.clone()),
         bytes,
     });
-    tx.moves = moves(before, &next.places());
+    let places = before.map_or_else(Places::new, |before| before.job().places());
+    tx.moves = moves(&places, &next.places());
     for followup in &followups {
         tx.moves.push(SetMove {
             set: FOLLOWUPS.to_owned(),
@@ -109,8 +125,12 @@ fn write(tx: &mut Transaction, before: &Places, step: Move<Job>, prev: domain::D
         });
     }
     tx.hints = hints(&next, !followups.is_empty());
-    tx.puts
-        .push((keys::job(&ulid), record::encode(&JobRecord { job: next, head })));
+    let record = JobRecord { job: next, head };
+    let bytes = match before {
+        Some(before) => before.record.rewritten(&record),
+        None => record::encode(&record),
+    };
+    tx.puts.push((keys::job(&ulid), bytes));
 }
 
 /// The set moves that lead from one value's places to the next one's.

@@ -37,6 +37,9 @@ pub struct Enrolled {
     /// The request was parked, and is answered early because there is news: renew the leases to learn of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub news: bool,
+    /// Which life of the nexus this coordinator talks to; see [`crate::leases::RenewReply::era`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub era: Option<String>,
 }
 
 /// An agent as it is shown.

@@ -26,6 +26,9 @@ pub struct Injection {
     pub when: Option<When>,
     /// What happens.
     pub what: What,
+    /// In which coordinator of the mesh; absent: in the one that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<String>,
 }
 
 /// A moment in an actor's life.
@@ -122,7 +125,13 @@ mod tests {
         ];
         let lines = all.map(|(when, what)| {
             let path = "coordinator/dispatch".to_owned();
-            let json = serde_json::to_string(&Injection { path, when, what }).unwrap();
+            let injection = Injection {
+                path,
+                when,
+                what,
+                coordinator: None,
+            };
+            let json = serde_json::to_string(&injection).unwrap();
             format!("{json}\n")
         });
         insta::assert_snapshot!(lines.concat(), @r#"

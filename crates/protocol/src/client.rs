@@ -1,34 +1,47 @@
 //! A typed HTTP client over hyper-util: small, fast to start, one pool of kept-alive connections.
 //!
-//! It knows several coordinators and sticks to one until that one cannot be reached; then the next request goes to the
-//! next. It never retries by itself: whoever asks knows whether asking again is safe (everything under `/v1/leases`
-//! and every create with an `Idempotency-Key` is). Each call has a time limit and may be cancelled by dropping it.
+//! It knows several coordinators ([`roster`]), by addresses or by names ([`names`]), and stays with one of them until
+//! that one cannot be reached, is silent ([`vigil`]) or not ready; then the request goes to another within a second, if
+//! sending it twice does no harm ([`failover`]). It asks each coordinator once and then gives up: how long to wait before
+//! asking all again is for whoever asks. Each call has a time limit and may be cancelled by dropping it.
 
 mod body;
+mod call;
 mod error;
+mod failover;
+mod names;
+mod reply;
+mod roster;
+mod target;
 #[cfg(test)]
 mod tests;
+mod vigil;
 
-use std::future::{self, Future};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::hash_map::RandomState;
+use std::future;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 pub use self::body::Upload;
+pub use self::call::Options;
 pub use self::error::{BadUrl, ClientError};
+pub use self::reply::{Reply, read_bytes};
 
-use crate::problem::Problem;
+use self::call::Call;
+use self::names::Names;
+use self::roster::Roster;
+use self::target::{Base, Peer};
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +49,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply that is read into memory.
 pub const REPLY_BYTES_MAX: usize = 64 << 20;
+/// URLs of one client.
+pub const URLS_MAX: usize = 64;
 /// Idle connections that are kept to one coordinator.
 const IDLE_CONNECTIONS_MAX: usize = 8;
 /// Silence after which the other side's machine is asked whether it is still there.
@@ -44,6 +59,8 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Questions without an answer after which a connection is dead.
 const KEEPALIVE_RETRIES: u32 = 3;
+/// How long what was sent may be without a word of the other side's machine that it arrived.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 
 /// A client of one pool of coordinators. Cheap to clone.
 #[derive(Clone)]
@@ -52,96 +69,62 @@ pub struct Client {
 }
 
 struct Shared {
-    urls: Vec<String>,
-    current: AtomicUsize,
+    bases: Vec<Arc<Base>>,
+    /// One lock and no actor: it is held for a few comparisons, never across an await.
+    roster: Mutex<Roster>,
+    names: Names,
     authorization: HeaderValue,
     pool: Pool<HttpConnector, Upload>,
-}
-
-/// What a request carries beside its path.
-#[derive(Default)]
-pub struct Options {
-    /// Further headers.
-    pub headers: HeaderMap,
-    /// Time limit; [`REQUEST_TIMEOUT`] when absent.
-    pub timeout: Option<Duration>,
-}
-
-impl Options {
-    /// One header.
-    ///
-    /// # Panics
-    /// The value has bytes that a header cannot carry; callers pass tokens and keys that were checked.
-    #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_str(value).expect("header values are visible ASCII");
-        self.headers.insert(name, value);
-        self
-    }
-
-    /// A time limit of its own, for requests that are parked.
-    #[must_use]
-    pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
-        self
-    }
-}
-
-/// A request before it is known which coordinator gets it.
-struct Call<'a> {
-    method: Method,
-    path: &'a str,
-    body: Upload,
-    options: Options,
-}
-
-impl<'a> Call<'a> {
-    fn get(path: &'a str, options: Options) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            body: Upload::empty(),
-            options,
-        }
-    }
+    /// Connections of their own for asking whether somebody is there.
+    probes: Pool<HttpConnector, Upload>,
 }
 
 impl Client {
-    /// A client for coordinators at these base URLs, with a bearer token.
+    /// A client for coordinators at these base URLs, each one or several with commas, with a bearer token. A URL with a
+    /// host name stands for all addresses of that name. The one that is asked first is chosen by chance.
     ///
     /// # Errors
-    /// No URL is given, or one is not `http://host[:port]`.
-    pub fn new(urls: impl IntoIterator<Item = impl Into<String>>, token: &str) -> Result<Self, BadUrl> {
-        let urls = urls
-            .into_iter()
-            .map(|url| base_url(&url.into()))
-            .collect::<Result<Vec<_>, _>>()?;
-        if urls.is_empty() {
-            return Err(BadUrl(String::new()));
-        }
+    /// No URL is given, or too many, or one is not `http://host[:port]`.
+    pub fn new(urls: impl IntoIterator<Item = impl AsRef<str>>, token: &str) -> Result<Self, BadUrl> {
+        // The hasher's keys are the standard library's source of chance.
+        Self::with_seed(urls, token, RandomState::new().hash_one(0))
+    }
+
+    /// The same, with a choice that can be repeated.
+    ///
+    /// # Errors
+    /// See [`Client::new`].
+    pub fn with_seed(
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+        token: &str,
+        seed: u64,
+    ) -> Result<Self, BadUrl> {
+        let bases = bases(urls)?;
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| BadUrl("the token".to_owned()))?;
         authorization.set_sensitive(true);
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector());
         let shared = Shared {
-            urls,
-            current: AtomicUsize::new(0),
+            roster: Mutex::new(Roster::new(&bases, seed)),
+            names: Names::of(&bases),
+            bases,
             authorization,
-            pool,
+            pool: pool(IDLE_CONNECTIONS_MAX),
+            probes: pool(1),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
     }
 
-    /// The coordinator that requests go to now.
-    pub fn url(&self) -> &str {
-        let urls = &self.shared.urls;
-        let index = self.shared.current.load(Ordering::Relaxed) % urls.len();
-        urls.get(index).map_or("", String::as_str)
+    /// The coordinator that requests go to now; all of them, while none was chosen.
+    pub fn url(&self) -> String {
+        let current = self.roster().current().map(|peer| peer.name());
+        current.unwrap_or_else(|| self.urls().join(","))
+    }
+
+    /// The base URLs of all coordinators, as they were given.
+    pub fn urls(&self) -> Vec<&str> {
+        self.shared.bases.iter().map(|base| base.text.as_str()).collect()
     }
 
     /// Gets a JSON view.
@@ -150,7 +133,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn get<R: DeserializeOwned>(&self, path: &str, options: Options) -> Result<R, ClientError> {
         let call = Call::get(path, options);
-        self.ask(call, read_json).await
+        self.ask(call, Reply::json).await
     }
 
     /// Posts JSON and reads JSON.
@@ -181,10 +164,10 @@ impl Client {
         options.headers.entry(CONTENT_TYPE).or_insert(json);
         let call = Call {
             method: Method::POST,
-            body: Upload::bytes(body),
+            body: Some(Upload::bytes(body)),
             ..Call::get(path, options)
         };
-        self.ask(call, read_json).await
+        self.ask(call, Reply::json).await
     }
 
     /// Puts a body and ignores what the reply says beside its status.
@@ -194,10 +177,10 @@ impl Client {
     pub async fn put(&self, path: &str, body: Upload, options: Options) -> Result<(), ClientError> {
         let call = Call {
             method: Method::PUT,
-            body,
+            body: Some(body),
             ..Call::get(path, options)
         };
-        self.ask(call, read_bytes).await.map(drop)
+        self.ask(call, Reply::bytes).await.map(drop)
     }
 
     /// Asks whether something is there.
@@ -209,8 +192,8 @@ impl Client {
             method: Method::HEAD,
             ..Call::get(path, Options::default())
         };
-        match self.ask(call, read_nothing).await {
-            Ok(response) => Ok(Some(response.headers().clone())),
+        match self.ask(call, leave_body).await {
+            Ok(reply) => Ok(Some(reply.headers().clone())),
             Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(None),
             Err(error) => Err(error),
         }
@@ -225,139 +208,71 @@ impl Client {
         path: &str,
         accept: &'static str,
         mut options: Options,
-    ) -> Result<Response<Incoming>, ClientError> {
+    ) -> Result<Reply, ClientError> {
         options.headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        self.ask(Call::get(path, options), read_nothing).await
+        self.ask(Call::get(path, options), leave_body).await
     }
 
-    /// Sends a request and has `read` read its reply, all within the limit.
-    async fn ask<T, F>(
-        &self,
-        call: Call<'_>,
-        read: impl FnOnce(Response<Incoming>) -> F,
-    ) -> Result<T, ClientError>
-    where
-        F: Future<Output = Result<T, ClientError>>,
-    {
-        let Call {
-            method,
-            path,
-            body,
-            options,
-        } = call;
-        let index = self.shared.current.load(Ordering::Relaxed);
-        let url = self.url().to_owned();
-        let head_only = method == Method::HEAD;
-        let mut request = Request::builder().method(method).uri(format!("{url}{path}"));
-        if let Some(headers) = request.headers_mut() {
-            *headers = options.headers;
-            headers.insert(AUTHORIZATION, self.shared.authorization.clone());
-        }
-        let request = request
-            .body(body)
-            .map_err(|error| ClientError::BadReply(error.to_string()))?;
-        let limit = options.timeout.unwrap_or(REQUEST_TIMEOUT);
-        let exchange = async {
-            let sent = self.shared.pool.request(request).await;
-            let response = sent.map_err(|error| ClientError::Unreachable {
-                url: url.clone(),
-                why: innermost(&error),
-            })?;
-            read(accepted(response, head_only).await?).await
-        };
-        let answer = tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
-            Err(ClientError::TimedOut {
-                url: url.clone(),
-                limit,
-            })
-        });
-        if let Err(ClientError::Unreachable { .. } | ClientError::TimedOut { .. }) = &answer {
-            self.give_up_on(index);
-        }
-        answer
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.shared.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the next coordinator current, unless somebody else has done so meanwhile.
-    fn give_up_on(&self, index: usize) {
-        let next = index.wrapping_add(1);
-        match self
-            .shared
-            .current
-            .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed)
-        {
-            Ok(_) | Err(_) => {}
-        }
+    /// Whether there is one coordinator, and never will be another.
+    fn is_alone(&self) -> bool {
+        self.shared.names.is_empty() && self.roster().len() < 2
+    }
+
+    fn has_better_than(&self, peer: &Arc<Peer>) -> bool {
+        self.roster()
+            .good(std::slice::from_ref(peer), Instant::now())
+            .is_some()
     }
 }
 
-fn connector() -> HttpConnector {
+/// Leaves the body to the caller.
+fn leave_body(reply: Reply) -> future::Ready<Result<Reply, ClientError>> {
+    future::ready(Ok(reply))
+}
+
+/// Whether a status says that this coordinator cannot help now, though another may.
+const fn is_elsewhere(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+fn bases(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<Arc<Base>>, BadUrl> {
+    let mut bases: Vec<Arc<Base>> = Vec::new();
+    for list in urls {
+        let list = list.as_ref();
+        let urls = list.split(',').map(str::trim).filter(|url| !url.is_empty());
+        for url in urls {
+            let base = Base::parse(url)?;
+            if !bases.iter().any(|known| known.text == base.text) {
+                bases.push(Arc::new(base));
+            }
+        }
+    }
+    match bases.len() {
+        0 => Err(BadUrl(String::new())),
+        1..=URLS_MAX => Ok(bases),
+        _ => Err(BadUrl(format!("a list of more than {URLS_MAX} URLs"))),
+    }
+}
+
+fn pool(idle_max: usize) -> Pool<HttpConnector, Upload> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_keepalive(Some(KEEPALIVE_AFTER));
     connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    connector
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+    Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(idle_max)
+        .build(connector)
 }
 
-/// Leaves the body to the caller.
-fn read_nothing(
-    response: Response<Incoming>,
-) -> impl Future<Output = Result<Response<Incoming>, ClientError>> {
-    future::ready(Ok(response))
-}
-
-/// Reads a whole body, up to [`REPLY_BYTES_MAX`].
-///
-/// # Errors
-/// The body breaks off or is too large.
-pub async fn read_bytes(response: Response<Incoming>) -> Result<Bytes, ClientError> {
-    let limited = http_body_util::Limited::new(response.into_body(), REPLY_BYTES_MAX);
-    let body = limited
-        .collect()
-        .await
-        .map_err(|error| ClientError::BadReply(error.to_string()))?;
-    Ok(body.to_bytes())
-}
-
-async fn read_json<R: DeserializeOwned>(response: Response<Incoming>) -> Result<R, ClientError> {
-    if response.status() == StatusCode::NOT_MODIFIED {
-        return Err(ClientError::NotModified);
-    }
-    let bytes = read_bytes(response).await?;
-    serde_json::from_slice(&bytes).map_err(|error| ClientError::BadReply(error.to_string()))
-}
-
-async fn accepted(response: Response<Incoming>, head_only: bool) -> Result<Response<Incoming>, ClientError> {
-    let status = response.status();
-    if status.is_success() || status == StatusCode::NOT_MODIFIED {
-        return Ok(response);
-    }
-    let bytes = if head_only {
-        Bytes::new()
-    } else {
-        read_bytes(response).await?
-    };
-    let problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-        let said =
-            String::from_utf8_lossy(bytes.get(..200.min(bytes.len())).unwrap_or_default()).into_owned();
-        Problem::new(status.as_u16(), "not_a_coordinator", format!("{status}: {said}"))
-    });
-    Err(ClientError::Problem(Box::new(problem)))
-}
-
-fn base_url(text: &str) -> Result<String, BadUrl> {
-    let trimmed = text.trim_end_matches('/');
-    let uri: http::Uri = trimmed.parse().map_err(|_| BadUrl(text.to_owned()))?;
-    let plain = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
-    if plain {
-        Ok(trimmed.to_owned())
-    } else {
-        Err(BadUrl(text.to_owned()))
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;

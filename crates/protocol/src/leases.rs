@@ -141,6 +141,10 @@ pub struct RenewReply {
     /// The agent is to take no more jobs.
     #[serde(default)]
     pub draining: bool,
+    /// Which life of the nexus this coordinator talks to, if it can tell: any other text than before means that the nexus
+    /// was restarted or replaced, and may have lost the last things that it acknowledged. Opaque.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub era: Option<String>,
 }
 
 /// What became of a lease.

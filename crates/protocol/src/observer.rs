@@ -1,4 +1,4 @@
-//! The live actors of a coordinator's process on the wire: `GET /v1/observer/tree`.
+//! The live actors of a coordinator's process, and of its peers', on the wire: `GET /v1/observer/tree`.
 //!
 //! The one idea: it is a reading of counters, taken without asking any actor, so it shows a hung actor as hung. Two
 //! readings of one life give rates: the difference of `handled` over that of `age_ms`. All times are lengths counted
@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Most actors of one reading, over all trees; `under` shows the rest.
+/// Most actors of one process in a reading, over all its trees; `under` shows the rest.
 pub const ACTORS_SHOWN_MAX: usize = 10_000;
+/// The same for each peer of the coordinator that answers.
+pub const PEER_ACTORS_SHOWN_MAX: usize = 2_000;
 
 /// Which part is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,15 +20,72 @@ pub struct ObserverQuery {
     /// Only the actor at this path and what is under it, such as `agent/runs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under: Option<String>,
+    /// Only the coordinator that answers, not its peers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
-/// A reading of all trees of the process.
+/// A reading of all trees of the process, and of those of its peers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// One entry for each tree, also for those that have ended and have no actors.
     pub trees: Vec<TreeView>,
     /// There were more than [`ACTORS_SHOWN_MAX`] actors; the last ones are left out.
     pub truncated: bool,
+    /// What the coordinator that answers is called in the mesh; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<String>,
+    /// Its peers in the mesh by name, those included that cannot be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerView>,
+}
+
+/// Another coordinator, as the one that answers sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerView {
+    /// What it is called in the mesh; its address, while nobody has answered there.
+    pub name: String,
+    /// Where it is dialled, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether it answers.
+    pub state: PeerState,
+    /// For how long it has been connected, or unreachable, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+    /// How long its last answer to a probe took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat_us: Option<u64>,
+    /// Why there is no reading of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Its trees; none without a reading.
+    pub trees: Vec<TreeView>,
+    /// There were more than [`PEER_ACTORS_SHOWN_MAX`] actors; the last ones are left out.
+    pub truncated: bool,
+}
+
+/// Whether a peer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It has answered.
+    Up,
+    /// It is connected, but has not answered this time.
+    Silent,
+    /// It is not connected.
+    Unreachable,
+}
+
+impl PeerState {
+    /// The word for tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// One tree.
@@ -311,11 +370,40 @@ mod tests {
                 },
             }],
             truncated: false,
+            coordinator: None,
+            peers: Vec::new(),
         };
         let json = serde_json::to_value(&reading).unwrap();
         assert_eq!(serde_json::from_value::<Reading>(json).unwrap(), reading);
         insta::assert_json_snapshot!(reading);
         assert_eq!(reading.actor("coordinator/dispatch"), Some(&crashed()));
+    }
+
+    #[test]
+    fn a_reading_of_a_cluster_says_of_each_peer_whether_it_answers() {
+        let peer = |name: &str, state, why: Option<&str>| PeerView {
+            name: name.to_owned(),
+            address: Some(format!("{name}:7080")),
+            state,
+            for_ms: Some(7_000),
+            beat_us: None,
+            why: why.map(str::to_owned),
+            trees: Vec::new(),
+            truncated: false,
+        };
+        let reading = Reading {
+            trees: Vec::new(),
+            truncated: false,
+            coordinator: Some("c1".to_owned()),
+            peers: vec![
+                peer("c2", PeerState::Up, None),
+                peer("c3", PeerState::Unreachable, Some("it does not answer")),
+            ],
+        };
+        insta::assert_json_snapshot!(reading);
+        for state in [PeerState::Up, PeerState::Silent, PeerState::Unreachable] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where things lie in the directory of a vault, and how a name in it is made durable.
 //!
-//! `blobs/ab/cdef..` holds the blob whose digest is `abcdef..`; `tmp/` holds what is still being uploaded. All 256
+//! `blobs/ab/cdef..` holds the blob whose digest is `abcdef..`; `tmp/` holds what is still being uploaded; `id` is the
+//! vault's identity. All 256
 //! directories below `blobs/` are made when the vault is opened, so that an upload never waits for the entry of a
 //! directory which another upload made and has not synced yet.
 
@@ -62,6 +63,16 @@ impl Layout {
     /// The directory of everything unfinished. On the same file system as the blobs, so that a rename is atomic.
     pub(crate) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// The file of the vault's identity.
+    pub(crate) fn id(&self) -> PathBuf {
+        self.root.join("id")
+    }
+
+    /// The directory of everything.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     fn blobs(&self) -> PathBuf {

@@ -18,6 +18,7 @@ use domain::Digest;
 
 pub use blob::BlobReader;
 pub use error::VaultError;
+pub use identity::VaultId;
 pub use leftover::LEFTOVER_AGE;
 pub use transfer::Presence;
 pub use upload::{Stored, Upload};
@@ -26,6 +27,7 @@ use layout::Layout;
 
 mod blob;
 mod error;
+mod identity;
 mod layout;
 mod leftover;
 mod partial;
@@ -39,6 +41,7 @@ pub const BLOB_BYTES_MAX_DEFAULT: u64 = 16 << 30;
 #[derive(Debug, Clone)]
 pub struct Vault {
     layout: Arc<Layout>,
+    id: VaultId,
     blob_bytes_max: u64,
 }
 
@@ -50,6 +53,7 @@ impl Vault {
         let layout = Layout::create(dir.as_ref())?;
         leftover::sweep(&layout.tmp(), SystemTime::now())?;
         Ok(Self {
+            id: identity::open(&layout)?,
             layout: Arc::new(layout),
             blob_bytes_max: BLOB_BYTES_MAX_DEFAULT,
         })
@@ -62,6 +66,16 @@ impl Vault {
             blob_bytes_max: bytes,
             ..self
         }
+    }
+
+    /// Which vault this is, whatever way leads to it.
+    pub const fn id(&self) -> &VaultId {
+        &self.id
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.layout.root()
     }
 
     /// Whether the whole blob is here.

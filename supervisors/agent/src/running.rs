@@ -82,7 +82,7 @@ async fn launch(
     executor: Arc<dyn Executor>,
     directory: &Directory,
 ) -> Result<Running, StartError> {
-    let station = Station::open(config, executor)?;
+    let station = Station::open_apart(config, executor).await?;
     let tree = Tree::start_in("agent", tree(&station), directory).await?;
     Ok(Running { station, tree })
 }

@@ -2,19 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use coordinator::{Access, Coordinator, LeaseSeal, NEXUS_CALL_MAX, ObservedTree, Parts};
-use ledger::{Ledger, LedgerError};
-use nexus::{Clock, Limited, Nexus, SqliteNexus, TxId};
+use coordinator::{Access, Coordinator, Inspection, LeaseSeal, ObservedTree, Parts};
+use ledger::{Disagreement, Ledger};
+use mesh::{Link, Mesh};
+use nexus::{Nexus, TxId};
 use supervision::{Directory, Tree};
 use tokio::net::TcpListener;
 use vault::Vault;
 
+use crate::mesh_config::{MeshConfig, MeshConfigError};
+use crate::nexus_config::{NexusConfig, NexusConfigError};
+use crate::nexus_url::NexusUrl;
 use crate::running::Running;
-use crate::tokens::{Tokens, TokensError};
-use crate::tree;
+use crate::telling::Telling;
+use crate::tokens::{
+    self, ADMIN_PREFIX, ADMIN_TOKEN_FILE, JOIN_PREFIX, JOIN_TOKEN_FILE, Tokens, TokensError,
+};
+use crate::{meshed_tree, tree};
 
 /// The name of its tree.
 const TREE: &str = "coordinator";
@@ -23,34 +29,35 @@ const TREE: &str = "coordinator";
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where truth lives.
-    pub nexus: NexusUrl,
+    pub nexus: NexusConfig,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The directory of the vault and the tokens.
+    /// The directory of the vault and the tokens, as far as they are nowhere else.
     pub data: PathBuf,
+    /// The vault. Coordinators of one nexus share one.
+    pub vault: Option<PathBuf>,
+    /// A file with the admin token. Coordinators of one nexus share one.
+    pub admin_token_file: Option<PathBuf>,
+    /// A file with the join token. Coordinators of one nexus share one.
+    pub join_token_file: Option<PathBuf>,
+    /// The link to the other coordinators of one nexus, if there is to be one.
+    pub mesh: Option<MeshConfig>,
     /// Settings of the coordinator itself.
     pub coordinator: coordinator::Config,
 }
 
-/// Which nexus to use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NexusUrl {
-    /// `sqlite:PATH`: the embedded one.
-    Sqlite(PathBuf),
-}
-
-/// A text that names no nexus.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no nexus: write it like sqlite:/var/lib/hiveforge/nexus.db")]
-pub struct NotANexus(pub String);
-
-impl FromStr for NexusUrl {
-    type Err = NotANexus;
-
-    fn from_str(text: &str) -> Result<Self, NotANexus> {
-        match text.split_once(':') {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
-            _ => Err(NotANexus(text.to_owned())),
+impl Config {
+    /// Everything in one directory, the embedded nexus too.
+    pub fn alone(data: PathBuf, listen: SocketAddr, coordinator: coordinator::Config) -> Self {
+        Self {
+            nexus: NexusConfig::at(NexusUrl::Sqlite(data.join("nexus.db"))),
+            listen,
+            data,
+            vault: None,
+            admin_token_file: None,
+            join_token_file: None,
+            mesh: None,
+            coordinator,
         }
     }
 }
@@ -69,10 +76,13 @@ pub enum StartError {
     },
     /// The nexus cannot be opened.
     #[error("cannot open the nexus")]
-    Nexus(#[from] nexus::OpenError),
-    /// The nexus was opened, but does not answer.
-    #[error("cannot read the lease key")]
-    LeaseKey(#[source] LedgerError),
+    Nexus(#[from] NexusConfigError),
+    /// The nexus must not be used, and waiting cannot change that.
+    #[error(transparent)]
+    Refused(Disagreement),
+    /// The nexus was opened, but takes no writes.
+    #[error("cannot use the nexus: {0}")]
+    Halted(String),
     /// The vault cannot be opened.
     #[error("cannot open the vault")]
     Vault(#[from] vault::VaultError),
@@ -88,6 +98,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The mesh cannot be opened.
+    #[error("cannot open the mesh")]
+    Mesh(#[from] MeshConfigError),
     /// The operating system has no randomness.
     #[error("cannot get random numbers")]
     NoRandomness,
@@ -109,49 +122,85 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// # Errors
 /// As for [`start`].
 pub async fn start_beside(config: Config, beside: Vec<ObservedTree>) -> Result<Running, StartError> {
-    let Config {
-        nexus: url,
-        listen,
-        data,
-        coordinator: settings,
-    } = config;
-    make_private(&data)?;
-    let tokens = Tokens::open(&data)?;
-    let nexus = open_nexus(&url)?;
-    let fresh = random_bytes()?;
-    // A nexus that hangs is one that does not answer, here as later.
-    let in_time = Limited::new(Arc::clone(&nexus), NEXUS_CALL_MAX);
-    let key = ledger::system::lease_key(&in_time, tx_id(), fresh)
-        .await
-        .map_err(StartError::LeaseKey)?;
-    let pool = "default".parse().expect("the default pool's name is a pool name");
+    let tokens = tokens(&config)?;
+    let vault = config.vault.clone().unwrap_or_else(|| config.data.join("vault"));
+    let nexus = config.nexus.open()?;
+    let mesh = open_mesh(&config).await?;
+    let link = mesh.as_ref().map(Mesh::link);
     let directory = Directory::new();
     let own = ObservedTree {
         name: TREE,
         directory: directory.clone(),
     };
-    let parts = Parts {
-        ledger: Ledger::new(Arc::clone(&nexus), pool, Arc::new(tx_id)),
-        vault: Vault::open(data.join("vault"))?.with_blob_bytes_max(coordinator::BLOB_BYTES_MAX),
+    let pool = "default".parse().expect("the default pool's name is a pool name");
+    let coordinator = Coordinator::new(Parts {
+        ledger: Ledger::new(told(&nexus, link.as_ref()), pool, Arc::new(tx_id)),
+        vault: Vault::open(vault)?.with_blob_bytes_max(coordinator::BLOB_BYTES_MAX),
         access: Access::new(&tokens.admin, &tokens.join),
-        seal: LeaseSeal::new(key),
-        config: settings,
+        seal: LeaseSeal::new(random_bytes()?),
+        config: config.coordinator,
         trees: std::iter::once(own).chain(beside).collect(),
-    };
+        link,
+    });
     let listening = |source| StartError::Listen {
-        address: listen,
+        address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(listen).await.map_err(listening)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
-    let coordinator = Coordinator::new(parts);
-    let tree = Tree::start_in(TREE, tree(&coordinator, Arc::new(listener)), &directory).await?;
+    match coordinator.inspect().await {
+        Inspection::Refused(why) if why.is_final() => return Err(StartError::Refused(why)),
+        Inspection::Halted(why) => return Err(StartError::Halted(why)),
+        // Everything starts all the same, and is ready as soon as the nexus is.
+        Inspection::Passed | Inspection::Away(_) | Inspection::Refused(_) => {}
+    }
+    let listener = Arc::new(listener);
+    let spec = match mesh {
+        Some(mesh) => meshed_tree(&coordinator, listener, mesh),
+        None => tree(&coordinator, listener),
+    };
+    let tree = Tree::start_in(TREE, spec, &directory).await?;
     tracing::info!(%address, "the coordinator listens");
     Ok(Running {
         address,
         tree,
         coordinator,
         nexus,
+    })
+}
+
+async fn open_mesh(config: &Config) -> Result<Option<Mesh>, StartError> {
+    let Some(mesh) = &config.mesh else { return Ok(None) };
+    let process = getrandom::u64().map_err(|_| StartError::NoRandomness)?;
+    make_private(&config.data)?;
+    let mesh = mesh.open(&config.data, process).await?;
+    tracing::info!(address = %mesh.address(), "the mesh listens");
+    Ok(Some(mesh))
+}
+
+/// The nexus, which tells the mesh what it does if there is one.
+fn told(nexus: &Arc<dyn Nexus>, link: Option<&Link>) -> Arc<dyn Nexus> {
+    match link {
+        Some(link) => Arc::new(Telling::new(Arc::clone(nexus), link.clone())),
+        None => Arc::clone(nexus),
+    }
+}
+
+/// The tokens: from the files that are named, the others from the data directory, where they are made if they are missing.
+fn tokens(config: &Config) -> Result<Tokens, StartError> {
+    let in_data = |file: &str| -> Result<PathBuf, StartError> {
+        make_private(&config.data)?;
+        Ok(config.data.join(file))
+    };
+    Ok(Tokens {
+        admin: match &config.admin_token_file {
+            Some(file) => tokens::read(file)?,
+            None => tokens::open(&in_data(ADMIN_TOKEN_FILE)?, ADMIN_PREFIX)?,
+        },
+        join: match &config.join_token_file {
+            Some(file) => tokens::read(file)?,
+            None => tokens::open(&in_data(JOIN_TOKEN_FILE)?, JOIN_PREFIX)?,
+        },
     })
 }
 
@@ -166,12 +215,6 @@ fn make_private(path: &Path) -> Result<(), StartError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn open_nexus(url: &NexusUrl) -> Result<Arc<dyn Nexus>, StartError> {
-    match url {
-        NexusUrl::Sqlite(path) => Ok(Arc::new(SqliteNexus::open(path, Clock::system())?)),
-    }
 }
 
 fn random_bytes() -> Result<[u8; 32], StartError> {

@@ -1,4 +1,5 @@
-//! The two tokens of a data directory: made once, kept in files that only their owner can read.
+//! The two tokens: of a data directory, made once and kept in files that only their owner can read, or from files that
+//! somebody else provides.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,6 +10,10 @@ use std::path::{Path, PathBuf};
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// The file of the join token, in the data directory.
 pub const JOIN_TOKEN_FILE: &str = "join.token";
+/// What an admin token begins with.
+pub(crate) const ADMIN_PREFIX: &str = "hfa_";
+/// What a join token begins with.
+pub(crate) const JOIN_PREFIX: &str = "hfj_";
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
 
@@ -39,7 +44,7 @@ pub enum TokensError {
         path: PathBuf,
     },
     /// The file has no token in it.
-    #[error("token file {} is empty: remove it for a new token", path.display())]
+    #[error("token file {} is empty: write the token into it, or, in a data directory, remove it for a new one", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -56,13 +61,14 @@ impl Tokens {
     /// A file cannot be made or read, or others can read it.
     pub fn open(data: &Path) -> Result<Self, TokensError> {
         Ok(Self {
-            admin: open(&data.join(ADMIN_TOKEN_FILE), "hfa_")?,
-            join: open(&data.join(JOIN_TOKEN_FILE), "hfj_")?,
+            admin: open(&data.join(ADMIN_TOKEN_FILE), ADMIN_PREFIX)?,
+            join: open(&data.join(JOIN_TOKEN_FILE), JOIN_PREFIX)?,
         })
     }
 }
 
-fn open(path: &Path, prefix: &str) -> Result<String, TokensError> {
+/// Reads a token of the data directory, and makes it if it is missing.
+pub(crate) fn open(path: &Path, prefix: &str) -> Result<String, TokensError> {
     let io = |source| TokensError::Io {
         path: path.to_owned(),
         source,
@@ -77,7 +83,16 @@ fn open(path: &Path, prefix: &str) -> Result<String, TokensError> {
             path: path.to_owned(),
         });
     }
-    let token = fs::read_to_string(path).map_err(io)?.trim().to_owned();
+    read(path)
+}
+
+/// Reads a token from a file that somebody else provides, with the permissions that he chose.
+pub(crate) fn read(path: &Path) -> Result<String, TokensError> {
+    let text = fs::read_to_string(path).map_err(|source| TokensError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let token = text.trim().to_owned();
     if token.is_empty() {
         Err(TokensError::Empty {
             path: path.to_owned(),

@@ -15,25 +15,25 @@ use std::time::{Duration, Instant};
 use domain::job::{Evidence, Report, RunEnd, Usage};
 use domain::{Digest, JobSpec, Resources, Span};
 use hiveforge_supervisors_coordinator::{
-    ADMIN_TOKEN_FILE, Config, JOIN_TOKEN_FILE, NexusUrl, Running, StartError, start,
+    ADMIN_TOKEN_FILE, Config, JOIN_TOKEN_FILE, NexusConfig, Running, StartError, start,
 };
+use protocol::Problem;
 use protocol::agents::{AgentInfo, Enrolled};
-use protocol::client::{Client, Options};
-use protocol::jobs::{JobView, Submitted};
+use protocol::client::{Client, ClientError, Options};
+use protocol::jobs::{JobList, JobView, Submitted};
 use protocol::leases::{
     ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Lease, Proof, RenewReply,
     RenewRequest, Standing,
 };
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 fn config(data: &Path) -> Config {
-    Config {
-        nexus: NexusUrl::Sqlite(data.join("nexus.db")),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        data: data.to_owned(),
-        coordinator: Default::default(),
-    }
+    Config::alone(
+        data.to_owned(),
+        "127.0.0.1:0".parse().unwrap(),
+        Default::default(),
+    )
 }
 
 fn client(running: &Running, data: &Path, token_file: &str) -> Client {
@@ -183,7 +183,7 @@ async fn a_restart_keeps_jobs_tokens_keys_and_leases() {
 
     let running = start(config(data.path())).await.unwrap();
     let [person, machine] = both(&running);
-    let _: Enrolled = post(&machine, "/v1/agents", &agent).await;
+    let _enrolled: Enrolled = post(&machine, "/v1/agents", &agent).await;
     let made: Submitted = person.post("/v1/jobs", &spec, keyed()).await.unwrap();
     let reply: ClaimReply = post(&machine, "/v1/claims", &claim(&agent)).await;
     let lease = reply.leases.into_iter().next().unwrap();
@@ -227,7 +227,7 @@ async fn stopping_does_not_wait_for_agents_that_wait_for_work() {
     let running = start(config(data.path())).await.unwrap();
     let machine = client(&running, data.path(), JOIN_TOKEN_FILE);
     let agent = agent();
-    let _: Enrolled = machine
+    let _enrolled: Enrolled = machine
         .post("/v1/agents", &agent, Options::default())
         .await
         .unwrap();
@@ -246,14 +246,112 @@ async fn stopping_does_not_wait_for_agents_that_wait_for_work() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
-#[test]
-fn a_nexus_is_named_by_its_url() {
-    assert_eq!(
-        "sqlite:/var/x.db".parse(),
-        Ok(NexusUrl::Sqlite("/var/x.db".into()))
-    );
-    for text in ["", "sqlite:", "/var/x.db", "mysql:x"] {
-        let refused = text.parse::<NexusUrl>().unwrap_err().to_string();
-        assert!(refused.contains("write it like sqlite:"), "{refused}");
+/// The problem that a coordinator answers with.
+async fn problem(client: &Client, path: &str) -> Problem {
+    match client.get::<IgnoredAny>(path, Options::default()).await {
+        Err(ClientError::Problem(problem)) => *problem,
+        other => panic!("{path}: {other:?}"),
     }
+}
+
+/// Asks until `/readyz` is answered with a refusal that has these words in it.
+async fn until_unready(client: &Client, words: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let problem = problem(client, "/readyz").await;
+        assert_eq!((problem.status, problem.code.as_str()), (503, "not_ready"));
+        if problem.detail.contains(words) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{problem:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_vault_that_is_not_the_nexuss_keeps_the_coordinator_from_being_ready() {
+    let data = tempfile::tempdir().unwrap();
+    stop(start(config(data.path())).await.unwrap()).await;
+    let other = data.path().join("other");
+    let running = start(Config {
+        vault: Some(other.clone()),
+        ..config(data.path())
+    })
+    .await
+    .unwrap();
+    let person = client(&running, data.path(), ADMIN_TOKEN_FILE);
+    for vault in [&other, &data.path().join("vault")] {
+        let id = fs::read_to_string(vault.join("id")).unwrap();
+        until_unready(&person, id.trim()).await;
+    }
+    let refused = problem(&person, "/v1/jobs").await;
+    assert_eq!(
+        (refused.status, refused.retry_after),
+        (503, Some(1)),
+        "{refused:?}"
+    );
+    stop(running).await;
+    // With the right one all is well.
+    let running = start(config(data.path())).await.unwrap();
+    let person = client(&running, data.path(), ADMIN_TOKEN_FILE);
+    person
+        .get::<JobList>("/v1/jobs", Options::default())
+        .await
+        .unwrap();
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_coordinator_starts_without_its_redis_and_tells_everybody_to_come_again() {
+    let data = tempfile::tempdir().unwrap();
+    // Nobody listens there any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let running = start(Config {
+        nexus: NexusConfig::at(format!("redis://{gone}").parse().unwrap()),
+        ..config(data.path())
+    })
+    .await
+    .unwrap();
+    let person = client(&running, data.path(), ADMIN_TOKEN_FILE);
+    let stranger = Client::new([format!("http://{}", running.address)], "nobody's").unwrap();
+    until_unready(&person, "does not answer").await;
+    for asks in [&person, &stranger] {
+        let refused = problem(asks, "/v1/jobs").await;
+        assert_eq!((refused.status, refused.code.as_str()), (503, "not_ready"));
+        assert_eq!(refused.retry_after, Some(1));
+    }
+    let alive = person.stream("/livez", "*/*", Options::default()).await.unwrap();
+    assert_eq!(alive.bytes().await.unwrap(), "alive\n");
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn tokens_may_come_from_files_of_somebody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let files = ["one", "two"].map(|name| secrets.path().join(name));
+    fs::write(&files[0], "for-people\n").unwrap();
+    fs::write(&files[1], "for-agents\n").unwrap();
+    // As a cluster mounts them.
+    fs::set_permissions(&files[0], Permissions::from_mode(0o644)).unwrap();
+    let given = Config {
+        vault: Some(secrets.path().join("vault")),
+        admin_token_file: Some(files[0].clone()),
+        join_token_file: Some(files[1].clone()),
+        ..config(data.path())
+    };
+    let running = start(given.clone()).await.unwrap();
+    let person = Client::new([format!("http://{}", running.address)], "for-people").unwrap();
+    person
+        .get::<JobList>("/v1/jobs", Options::default())
+        .await
+        .unwrap();
+    assert!(!data.path().join(ADMIN_TOKEN_FILE).exists());
+    stop(running).await;
+    fs::write(&files[1], " \n").unwrap();
+    let said = why(&refusal(given).await);
+    assert!(said.contains("two is empty"), "{said}");
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use agent::Stop;
 use agent::config::JoinToken;
 use coordinator::ObservedTree;
-use coordinator_tree::{NexusUrl, Tokens, TokensError};
+use coordinator_tree::{Tokens, TokensError};
 use supervision::{Directory, Exit};
 
 /// The file in the data directory that holds the coordinator's URL.
@@ -92,12 +92,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         name: "agent",
         directory: agents_actors.clone(),
     };
-    let coordinating = coordinator_tree::Config {
-        nexus: NexusUrl::Sqlite(config.data.join("nexus.db")),
-        listen: config.listen,
-        data: config.data.clone(),
-        coordinator: config.coordinator.clone(),
-    };
+    let coordinating =
+        coordinator_tree::Config::alone(config.data.clone(), config.listen, config.coordinator.clone());
     let coordinator = coordinator_tree::start_beside(coordinating, vec![observed]).await?;
     let url_file = UrlFile {
         path: config.data.join(URL_FILE),

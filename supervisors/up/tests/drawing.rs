@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at a surprise")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::Station;
@@ -12,6 +13,7 @@ use agent::config::JoinToken;
 use coordinator::{Access, Coordinator, LeaseSeal, Parts};
 use executor::fake::{FakeExecutor, Script};
 use ledger::Ledger;
+use mesh::Mesh;
 use nexus::{Clock, MemoryNexus, TxId};
 use tokio::net::TcpListener;
 use vault::Vault;
@@ -30,9 +32,12 @@ async fn the_page_shows_the_trees_that_are_started() {
         seal: LeaseSeal::new([0; 32]),
         config: coordinator::Config::default(),
         trees: Vec::new(),
+        link: None,
     });
     let listener = Arc::new(TcpListener::bind(("127.0.0.1", 0)).await.unwrap());
-    let coordinator = supervision::draw("coordinator", &coordinator_tree::tree(&coordinator, listener));
+    let mesh = mesh(data.path()).await;
+    let tree = coordinator_tree::meshed_tree(&coordinator, listener, mesh);
+    let coordinator = supervision::draw("coordinator", &tree);
     let config = agent::Config {
         coordinators: vec!["http://127.0.0.1:1".to_owned()],
         join_token: JoinToken("t".to_owned()),
@@ -53,6 +58,20 @@ async fn the_page_shows_the_trees_that_are_started() {
         coordinator.trim_end(),
         agent.trim_end()
     ));
+}
+
+async fn mesh(data: &Path) -> Mesh {
+    let cookie = data.join("cookie");
+    fs::write(&cookie, "x".repeat(32)).unwrap();
+    fs::set_permissions(&cookie, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = mesh::Config {
+        name: "drawn".to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        peers: mesh::Peers::Listed(Vec::new()),
+        tls: None,
+        cookie,
+    };
+    Mesh::open(config, 1).await.unwrap()
 }
 
 /// Compares the page's generated part, or rewrites it.

@@ -1,12 +1,13 @@
-//! The books of a system that has ended: its database, opened by us, and checked as a whole.
+//! The books of a system that has ended: its nexus, opened by us, and checked as a whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use ledger::fsck::fsck;
 use ledger::{JournalEntry, keys};
-use nexus::{Clock, Nexus as _, Space, SqliteNexus};
+use nexus::{Clock, Nexus, RedisConfig, RedisNexus, Space, SqliteNexus};
 
 /// The space of the one pool.
 const SPACE: &str = "pool/default";
@@ -24,10 +25,27 @@ impl Books {
     /// # Errors
     /// It cannot be read, or something is wrong in it.
     pub fn check(database: &Path) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let dump = runtime.block_on(async {
+        Self::of(async || {
             let nexus = SqliteNexus::open(database, Clock::system())
                 .with_context(|| format!("open {}", database.display()))?;
+            Ok(Arc::new(nexus) as Arc<dyn Nexus>)
+        })
+    }
+
+    /// The same for a Redis.
+    ///
+    /// # Errors
+    /// It cannot be read, or something is wrong in it.
+    pub fn check_redis(config: RedisConfig) -> Result<Self> {
+        Self::of(async || Ok(Arc::new(RedisNexus::open(config)?) as Arc<dyn Nexus>))
+    }
+
+    fn of(open: impl AsyncFnOnce() -> Result<Arc<dyn Nexus>>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let dump = runtime.block_on(async {
+            let nexus = open().await?;
             let dump = nexus.dump(&Space::new(SPACE)?).await?;
             nexus.close().await?;
             anyhow::Ok(dump)

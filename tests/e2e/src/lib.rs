@@ -2,13 +2,14 @@
 //!
 //! A [`System`] starts the shipped program in its roles, each with its own files in one temporary directory, and is used
 //! as people use it: by the public API ([`Api`]) and the command line ([`Cli`]). At its end it is stopped in order and
-//! its books are checked. What it started is ended by process id, however a test ends.
+//! its books are checked. A [`Fleet`] is the same with several coordinators over one Redis. What it started is ended by process id, however a test ends.
 
 mod api;
 mod binary;
 mod books;
 mod cli;
 pub mod demo;
+mod fleet;
 mod follow;
 mod jobs;
 mod processes;
@@ -21,6 +22,7 @@ pub use self::api::Api;
 pub use self::binary::{hiveforge, skips_allowed};
 pub use self::books::Books;
 pub use self::cli::{Cli, Finished, Interactive};
+pub use self::fleet::{Fleet, Recipe as FleetRecipe};
 pub use self::jobs::{batch_of, command, script};
 pub use self::processes::{Found, of_attempt, of_job, within};
 pub use self::ran::Ran;

@@ -316,7 +316,7 @@ impl Recipe {
 }
 
 /// Reads from the log of a role where it listens.
-fn listening_at(role: &Role) -> Result<SocketAddr> {
+pub(crate) fn listening_at(role: &Role) -> Result<SocketAddr> {
     eventually("a role listens", || {
         let log = role.log()?;
         let line = log.lines().find(|line| line.contains(LISTENS));
@@ -333,14 +333,14 @@ fn listening_at(role: &Role) -> Result<SocketAddr> {
     })
 }
 
-fn ends_well(what: &str, role: &mut Role) -> Result<()> {
+pub(crate) fn ends_well(what: &str, role: &mut Role) -> Result<()> {
     let status = role.wait(STOP)?;
     ensure!(status.success(), "{what} ended with {status}: {}", role.log()?);
     Ok(())
 }
 
 /// An agent that ended in order leaves nothing of a run.
-fn nothing_left(data: &Path) -> Result<()> {
+pub(crate) fn nothing_left(data: &Path) -> Result<()> {
     for part in ["work", "spool", "runs"] {
         let left = entries(&data.join("agent").join(part))?;
         ensure!(

@@ -61,7 +61,11 @@ pub enum Story {
 const SUPERVISOR: &str =
     "a supervisor handles the library's messages only; its policy is proved in supervisors/core";
 
-const TABLE: [Treatment; 19] = [
+/// Actors that are told something only by peers, or for them.
+const NO_PEERS: &str =
+    "it hears only from peers and for peers, which are in other processes: see crates/mesh/tests";
+
+const TABLE: [Treatment; 25] = [
     coordinator("coordinator/pulse", 2, Wire::NexusAndHints),
     coordinator("coordinator/intake", 2, Wire::Nexus(Calls::Commits)),
     coordinator("coordinator/dispatch", 2, Wire::NexusAtAnEnd),
@@ -78,6 +82,11 @@ const TABLE: [Treatment; 19] = [
         ),
         story: Story::Running,
     },
+    mesh("coordinator/mesh/clerk", Messages::Never(NO_PEERS)),
+    mesh("coordinator/mesh/node", Messages::Soon(2)),
+    mesh("coordinator/mesh/courier", Messages::Never(NO_PEERS)),
+    mesh("coordinator/mesh/scout", Messages::Soon(2)),
+    mesh("coordinator/mesh/gate", Messages::Never(NO_PEERS)),
     agent(
         "agent/session",
         Messages::Soon(2),
@@ -120,6 +129,7 @@ const TABLE: [Treatment; 19] = [
         Wire::Coordinator(Route::Log),
     ),
     supervisor("coordinator", Story::EndOfProcess),
+    supervisor("coordinator/mesh", Story::Running),
     supervisor("agent", Story::EndOfProcess),
     supervisor("agent/runs", Story::Running),
     supervisor("agent/runs/slot-0", Story::Running),
@@ -133,6 +143,15 @@ const fn coordinator(actor: &'static str, message: u32, wire: Wire) -> Treatment
         messages,
         wire,
         story,
+    }
+}
+
+const fn mesh(actor: &'static str, messages: Messages) -> Treatment {
+    Treatment {
+        actor,
+        messages,
+        wire: Wire::Nobody("it asks its peers alone, which are in other processes: see crates/mesh/tests"),
+        story: Story::Running,
     }
 }
 

@@ -4,6 +4,7 @@
 //! both trees can be reached. A part may die, as with its process, and be started again on the same files.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use coordinator::{Access, Coordinator, LeaseSeal, ObservedTree, Parts};
 use executor::{ProcessExecutor, Spawner};
 use ledger::Ledger;
+use mesh::{Mesh, Peers};
 use nexus::{Clock, Nexus as _, SqliteNexus, TxId};
 use supervision::{Directory, Place, Tree, places};
 use tempfile::TempDir;
@@ -149,17 +151,19 @@ impl Coordinating {
         };
         let tx_ids = Arc::new(|| TxId(getrandom::u64().expect("random numbers")));
         let vault = Vault::open(data.join("vault"))?.with_blob_bytes_max(coordinator::BLOB_BYTES_MAX);
-        let coordinator = Coordinator::new(Parts {
+        let mesh = Mesh::open(mesh_without_peers(data)?, getrandom::u64()?).await?;
+        let coordinator = Coordinator::over_its_own(Parts {
             ledger: Ledger::new(Arc::clone(&nexus) as _, "default".parse()?, tx_ids),
             vault,
             access: Access::new(ADMIN, JOIN),
             seal: LeaseSeal::new([7; 32]),
             config: coordinator::Config::default(),
             trees: vec![observed],
+            link: Some(mesh.link()),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let spec = coordinator_tree::tree(&coordinator, Arc::new(listener));
+        let spec = coordinator_tree::meshed_tree(&coordinator, Arc::new(listener), mesh);
         let places = places("coordinator", &spec);
         let tree = Tree::start_in("coordinator", spec, &directory).await?;
         Ok(Self {
@@ -194,6 +198,22 @@ impl Coordinating {
             .context("close the nexus")??;
         Ok(())
     }
+}
+
+/// Its peers would be in other processes; what goes wrong between peers is shown in `crates/mesh/tests`.
+fn mesh_without_peers(data: &Path) -> Result<mesh::Config> {
+    let cookie = data.join("mesh.cookie");
+    if !cookie.exists() {
+        std::fs::write(&cookie, "a-cookie-for-nobody".repeat(2))?;
+        std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(mesh::Config {
+        name: "alone".to_owned(),
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        peers: Peers::Listed(Vec::new()),
+        tls: None,
+        cookie,
+    })
 }
 
 impl Working {

@@ -1,8 +1,8 @@
 //! Who may depend on whom: the table in `docs/ARCHITECTURE.md`, held against the manifests.
 //!
-//! A package depends on lower layers only, and in the layer of building blocks (L1) on the domain alone. Two packages
-//! are reserved for their owners: the store for the ledger, the actor library for the supervisors. The suites in
-//! `tests/` may use everything, and what only the tests of a package use does not count.
+//! A package depends on lower layers only, and in the layer of building blocks (L1) on the domain alone. Three packages
+//! are reserved for their owners: the store for the ledger, the actor library for the supervisors, its cluster for the
+//! mesh. The suites in `tests/` may use everything, and what only the tests of a package use does not count.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ struct Reserved {
     way_out: &'static str,
 }
 
-const RESERVED: [Reserved; 2] = [
+const RESERVED: [Reserved; 3] = [
     Reserved {
         package: "hiveforge-nexus",
         // All but the ledger only choose a backend and hand it over.
@@ -41,8 +41,14 @@ const RESERVED: [Reserved; 2] = [
     },
     Reserved {
         package: "ractor",
-        users: &["supervisors/core"],
-        way_out: "use `supervision`: only supervisors/core knows the actor library",
+        // The mesh's one actor that peers can reach is the library's: no other kind can be reached.
+        users: &["supervisors/core", "crates/mesh"],
+        way_out: "use `supervision`: only supervisors/core and the mesh know the actor library",
+    },
+    Reserved {
+        package: "ractor_cluster",
+        users: &["crates/mesh"],
+        way_out: "use `mesh::Link`: only the mesh knows how actors of other processes are reached",
     },
 ];
 

@@ -51,7 +51,7 @@ impl World {
         let lease = Lease {
             job: JobId::new("default".parse().unwrap(), &"0".repeat(26)).unwrap(),
             attempt: 1,
-            token: LeaseToken::new(1, "seal"),
+            token: LeaseToken::new(1, &"0".repeat(26).parse().unwrap(), "seal"),
             lane: Lane::default(),
             ttl_ms: 86_400_000,
             cancel: false,

@@ -99,7 +99,7 @@ impl RunTable {
                 }
                 continue;
             }
-            if state.forgotten.contains(&held) {
+            if state.forgotten.is_echo(&held, sent_at) {
                 continue;
             }
             let cancel = lease.cancel;

@@ -229,7 +229,7 @@ impl RunTable {
     pub fn returned(&self, proofs: &[Proof]) {
         let mut state = self.lock();
         for proof in proofs {
-            if let Some((attempt, _)) = proof.token.parts() {
+            if let Some((attempt, ..)) = proof.token.parts() {
                 self.forget(
                     &mut state,
                     &Held {

@@ -2,12 +2,15 @@
 //!
 //! A claim that was sent before a lease was granted and is answered after it was finished may name the lease once more,
 //! because the agent did not list it. Running it again would be wrong, so such a late reply must be known for what it is.
-//! What is older than any request can be is dropped.
+//! The reply to a request that was sent when the lease was forgotten already is none: then the nexus thinks that it runs
+//! here, for it has forgotten that this attempt is used up. What is older than any request can be is dropped.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use protocol::leases::Held;
+
+use crate::clock::BootTime;
 
 /// Leases that are remembered. At a thousand jobs per second this is longer than any request lasts.
 const FORGOTTEN_MAX: usize = 1 << 16;
@@ -16,24 +19,34 @@ const FORGOTTEN_MAX: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Forgotten {
     hasher: RandomState,
-    set: HashSet<u64>,
+    /// Until when a request that names it may have been sent without knowing.
+    until: HashMap<u64, BootTime>,
     order: VecDeque<u64>,
 }
 
 impl Forgotten {
-    pub(super) fn insert(&mut self, held: &Held) {
+    /// Replies to requests that are sent until then are echoes.
+    pub(super) fn insert(&mut self, held: &Held, until: BootTime) {
         let hash = self.hasher.hash_one(held);
-        if self.set.insert(hash) {
+        if self.until.insert(hash, until).is_none() {
             self.order.push_back(hash);
         }
         if self.order.len() > FORGOTTEN_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.set.remove(&oldest);
+            self.until.remove(&oldest);
         }
     }
 
-    pub(super) fn contains(&self, held: &Held) -> bool {
-        self.set.contains(&self.hasher.hash_one(held))
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.until.clear();
+        self.order.clear();
+    }
+
+    /// Whether the reply to a request that was sent at `sent_at` names this lease without a reason.
+    pub(super) fn is_echo(&self, held: &Held, sent_at: BootTime) -> bool {
+        let until = self.until.get(&self.hasher.hash_one(held));
+        until.is_some_and(|until| sent_at <= *until)
     }
 }

@@ -16,6 +16,7 @@ use super::delivery::{BATCH_GOOD, Delivery};
 use super::phase::{Halt, Outcome, Phase, Start, Watched};
 use super::{RunTable, State};
 use crate::clock::BootTime;
+use crate::history::{Event, note};
 use crate::run::Run;
 
 impl RunTable {
@@ -39,10 +40,12 @@ impl RunTable {
             return;
         }
         let mut watched = Watched::new(execution, now);
+        note(&self.shape.agent, &run.held, Event::Started);
         if entry.lost {
             watched.kill(Halt::Preempt);
         } else if entry.freezes_by(BootTime::now()) {
             watched.freeze(now);
+            note(&self.shape.agent, &run.held, Event::Frozen);
         }
         entry.phase = Phase::Running(watched);
         self.bells.fence.ring();
@@ -74,6 +77,7 @@ impl RunTable {
         let Phase::Running(watched) = &entry.phase else {
             return;
         };
+        note(&self.shape.agent, &run.held, Event::Ended);
         let ran = watched.ran(now);
         let halted = watched.halting.map(|(halt, _)| halt);
         let ran_for = Span::from_millis(u64::try_from(ran.as_millis()).unwrap_or(u64::MAX));

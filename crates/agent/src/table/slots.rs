@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::phase::{Entry, Outcome, Phase, Start};
 use super::{RunTable, State};
 use crate::clock::BootTime;
+use crate::history::{Event, note};
 use crate::run::Run;
 
 /// How many actors may take on one run in short order before it is given up: something in it kills them.
@@ -83,6 +84,7 @@ impl RunTable {
                 // The last reference to an execution kills it.
                 let end = RunEnd::Failed(Cause::AgentFault { why });
                 self.ended_without_artifacts(&mut state, &run, Outcome::unstarted(end));
+                note(&self.shape.agent, &run.held, Event::Ended);
             }
         }
         seat
@@ -140,7 +142,11 @@ impl RunTable {
                 }
             }
             Phase::Running(watched) => {
+                let was_frozen = watched.frozen_at.is_some();
                 let until = watched.press(entry.halt, run.spec.timeout.duration(), now);
+                if was_frozen && watched.frozen_at.is_none() {
+                    note(&self.shape.agent, &run.held, Event::Thawed);
+                }
                 Duty::Watch(run, Arc::clone(&watched.execution), until)
             }
             Phase::Collecting(outcome) => {
@@ -216,6 +222,7 @@ impl RunTable {
 impl Entry {
     /// Whether the command is frozen at this time unless the lease is renewed before.
     pub(super) fn freezes_by(&self, now: BootTime) -> bool {
+        fail::fail_point!(crate::fail_points::NO_FENCE, |_| false);
         now >= self
             .confirmed_at
             .plus(self.run.ttl.mul_f64(super::validity::FREEZE_AT))

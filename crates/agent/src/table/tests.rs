@@ -1,6 +1,7 @@
 //! The rules of the table, without actors and without a coordinator.
 
 mod disk;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,6 @@ use protocol::{LeaseToken, Problem};
 use tokio::time::Instant;
 
 use super::*;
-use crate::clock::BootTime;
 
 const TTL: Duration = Duration::from_secs(30);
 const MILLIS: Duration = Duration::from_millis(1);
@@ -28,6 +28,7 @@ fn table(slots: usize, quota: Option<usize>) -> Arc<RunTable> {
         memory_bytes: 1 << 30,
     };
     RunTable::new(Shape {
+        agent: format!("{:026}", 7).parse().unwrap(),
         slots,
         capacity,
         quota,
@@ -40,7 +41,7 @@ fn lease(number: u128, cpu_millis: u32) -> Lease {
     Lease {
         job: JobId::new("default".parse().unwrap(), &format!("{number:026}")).unwrap(),
         attempt: 1,
-        token: LeaseToken::new(1, "seal"),
+        token: LeaseToken::new(1, &"0".repeat(26).parse().unwrap(), "seal"),
         lane: Lane::new(
             Resources {
                 cpu_millis,
@@ -142,17 +143,18 @@ async fn only_short_jobs_are_held_ahead_and_never_more_than_allowed() {
 }
 
 #[test]
-fn a_lease_that_is_known_is_left_alone_and_one_that_was_forgotten_is_an_echo() {
+fn a_lease_that_is_known_is_left_alone_and_one_that_was_forgotten_is_an_echo_of_older_requests_only() {
     let table = table(2, None);
-    assert_eq!(table.admit(vec![lease(1, 0)], now()), 1);
+    let before = now();
+    assert_eq!(table.admit(vec![lease(1, 0)], before), 1);
     assert_eq!(table.admit(vec![lease(1, 0)], now()), 0);
-    table.lost(&Held {
-        job: lease(1, 0).job,
-        attempt: 1,
-    });
+    let proofs = table.all_renewals();
+    table.renewed(&proofs, &[Standing::Lost], now(), Instant::now());
     assert!(table.is_empty());
-    assert_eq!(table.admit(vec![lease(1, 0)], now()), 0);
+    assert_eq!(table.admit(vec![lease(1, 0)], before), 0);
     assert!(table.is_empty());
+    // The nexus has forgotten that this attempt was used up, and grants it once more.
+    assert_eq!(table.admit(vec![lease(1, 0)], now().plus(MILLIS)), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::RunTable;
 use super::phase::{Halt, Phase};
 use crate::clock::BootTime;
+use crate::history::{Event, note};
 
 /// A command is frozen when this part of its lease's life has passed without a renewal.
 pub(super) const FREEZE_AT: f64 = 0.8;
@@ -69,7 +70,7 @@ impl RunTable {
                         && watched.frozen_at.is_some()
                     {
                         watched.thaw(now);
-                        tracing::info!(job.id = %held.job, "the lease is renewed: the run goes on");
+                        note(&self.shape.agent, &held, Event::Thawed);
                         entry.run.wake.notify_one();
                     }
                     if *standing == Standing::Cancel {
@@ -82,11 +83,6 @@ impl RunTable {
         if !state.unstarted.is_empty() {
             self.ring_for_work(state);
         }
-    }
-
-    /// The coordinator refused a request for this lease: it is not ours any more.
-    pub fn lost(&self, held: &protocol::leases::Held) {
-        self.lose(&mut self.lock(), held);
     }
 
     /// Kills what runs under a lost lease. The entry stays until the processes are gone.
@@ -117,9 +113,8 @@ impl RunTable {
                 && watched.frozen_at.is_none()
                 && watched.halting.is_none()
             {
-                let job = &entry.run.held.job;
-                tracing::warn!(job.id = %job, "no renewal for most of the lease's life: the run is frozen");
                 watched.freeze(instant);
+                note(&self.shape.agent, &entry.run.held, Event::Frozen);
                 entry.run.wake.notify_one();
             }
         }
@@ -145,7 +140,7 @@ impl RunTable {
 
 /// The lease that a proof is of. The job alone does not name it, its token is of one attempt.
 fn held_of(proof: &Proof) -> Option<Held> {
-    let (attempt, _) = proof.token.parts()?;
+    let (attempt, ..) = proof.token.parts()?;
     Some(Held {
         job: proof.job.clone(),
         attempt,

@@ -7,7 +7,9 @@ use std::fs;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 
+use agent::OpenError;
 use agent::config::JoinToken;
+use agent_tree::StartError;
 use clap::Args;
 use domain::AgentName;
 use supervision::Directory;
@@ -28,8 +30,15 @@ const DATA_PART: &str = "agent";
 /// Options of `agent`.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    /// Coordinator; several may be given
-    #[arg(long = "coordinator", value_name = "URL", required_unless_present = "config", num_args = 1..)]
+    /// Coordinator; several with commas, or given again [env: HIVEFORGE_COORDINATOR]
+    #[arg(
+        long = "coordinator",
+        env = "HIVEFORGE_COORDINATOR",
+        hide_env = true,
+        value_name = "URL",
+        required_unless_present = "config",
+        num_args = 1..
+    )]
     coordinators: Vec<String>,
     /// File that holds the join token
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
@@ -67,9 +76,12 @@ impl Agent {
         let drill = drill(self.panics.clone(), directory.clone())?;
         let config = self.config(ctx)?;
         let started = agent_tree::start_in(&config, &directory).await;
-        let running = started.map_err(|error| Failure::Role {
-            role: "agent",
-            why: in_full(&error),
+        let running = started.map_err(|error| match error {
+            StartError::Open(OpenError::Url(bad)) => Failure::BadUrl(bad),
+            error => Failure::Role {
+                role: "agent",
+                why: in_full(&error),
+            },
         })?;
         let ended = run_to_end(running, &mut signals);
         #[cfg(feature = "faults")]

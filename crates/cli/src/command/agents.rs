@@ -74,7 +74,7 @@ impl Agents {
 async fn tell(client: &Client, name: &AgentName, verb: &str) -> Result<Box<RawValue>, Failure> {
     let path = format!("/v1/agents/{name}/{verb}");
     Ok(client
-        .post_bytes(&path, Bytes::from_static(b"{}"), Options::default())
+        .post_bytes(&path, Bytes::from_static(b"{}"), Options::default().repeatable())
         .await?)
 }
 

@@ -34,6 +34,9 @@ enum Verb {
         /// When: start, message=N, stop [default: the next message; a kill is at once]
         #[arg(long, value_name = "MOMENT", value_parser = when)]
         at: Option<When>,
+        /// In which coordinator of the mesh [default: the one that is asked]; `hiveforge observer` names them
+        #[arg(long, value_name = "NAME")]
+        on: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -61,12 +64,14 @@ impl Chaos {
                 path,
                 fault,
                 at,
+                on,
                 output,
             } => {
                 let injection = Injection {
                     path,
                     when: at,
                     what: fault,
+                    coordinator: on,
                 };
                 let reply = client.post("/v1/chaos", &injection, Options::default()).await?;
                 (output.format, reply)

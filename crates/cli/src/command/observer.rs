@@ -1,4 +1,4 @@
-//! `hiveforge observer`: the live actors of a coordinator's process.
+//! `hiveforge observer`: the live actors of a coordinator's process, and of its peers' in the mesh.
 //!
 //! On a terminal it is a view that refreshes itself ([`live`]); elsewhere, and with `--once`, a table of one reading.
 //! Both draw the same [`rows`].
@@ -16,7 +16,7 @@ use protocol::client::{Client, ClientError, Options};
 use protocol::observer::Reading;
 use serde::de::DeserializeOwned;
 
-use self::rows::{Row, rows};
+use self::rows::{Row, peer_line, rows};
 use crate::cli::Connection;
 use crate::command::Context;
 use crate::escape;
@@ -31,6 +31,9 @@ pub(crate) struct Observer {
     /// Only the actor at this path and what is under it, e.g. agent/runs
     #[arg(long, value_name = "PATH")]
     under: Option<String>,
+    /// Only the coordinator that answers, not its peers in the mesh
+    #[arg(long)]
+    alone: bool,
     /// Print one reading and exit; so it is without a terminal
     #[arg(long)]
     once: bool,
@@ -69,7 +72,7 @@ impl Observer {
     /// # Errors
     /// The coordinator refuses, or cannot be reached for the first reading.
     pub(crate) async fn run(self, ctx: &Context) -> Result<(), Failure> {
-        let source = Source::new(ctx.connect(&self.connection)?, self.under.as_deref());
+        let source = Source::new(ctx.connect(&self.connection)?, self.under.as_deref(), self.alone);
         let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         if is_terminal && !self.once && self.output.format == Format::Table {
             return live::run(&source, self.every.duration()).await;
@@ -86,10 +89,13 @@ struct Source {
 }
 
 impl Source {
-    fn new(client: Client, under: Option<&str>) -> Self {
-        let path = match under {
-            Some(under) => format!("/v1/observer/tree?under={}", escape::path(under)),
-            None => "/v1/observer/tree".to_owned(),
+    fn new(client: Client, under: Option<&str>, alone: bool) -> Self {
+        let under = under.map(|under| format!("under={}", escape::path(under)));
+        let alone = alone.then(|| "alone=true".to_owned());
+        let query: Vec<String> = under.into_iter().chain(alone).collect();
+        let path = match query.as_slice() {
+            [] => "/v1/observer/tree".to_owned(),
+            query => format!("/v1/observer/tree?{}", query.join("&")),
         };
         Self { client, path }
     }
@@ -128,8 +134,13 @@ fn table(reading: &Reading) -> String {
             row.last_exit,
         ]
     };
-    let mut text = output::table(&header, rows(None, reading, "").into_iter().map(line));
-    if reading.truncated {
+    let peers: String = reading
+        .peers
+        .iter()
+        .map(|peer| format!("{}\n", peer_line(peer)))
+        .collect();
+    let mut text = peers + &output::table(&header, rows(None, reading, "").into_iter().map(line));
+    if reading.truncated || reading.peers.iter().any(|peer| peer.truncated) {
         text.push_str("and more; --under PATH shows a part\n");
     }
     text
@@ -142,6 +153,13 @@ mod tests {
     #[test]
     fn one_reading_is_a_table() {
         insta::assert_snapshot!(anstream::adapter::strip_str(&table(&rows::sample::second())));
+    }
+
+    #[test]
+    fn one_reading_of_a_cluster_says_first_how_the_peers_are() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(
+            &table(&rows::sample::of_a_cluster())
+        ));
     }
 
     #[test]

@@ -13,16 +13,21 @@ use clap::{Args, ValueEnum};
 use domain::{JobId, JobSpec, Span};
 use protocol::client::Client;
 use protocol::jobs::{JobView, Submitted};
+use tokio::time::Instant;
 
 use crate::cli::Connection;
 use crate::command::{Context, submit};
+use crate::create::Key;
 use crate::exit;
 use crate::failure::Failure;
 use crate::inputs;
 use crate::output;
 use crate::signals::Signals;
 
-use self::attend::Ending;
+use self::attend::{Ending, Wishes};
+
+/// How often a job that was lost is submitted again.
+const RESUBMITS_MAX: u32 = 3;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -66,12 +71,13 @@ impl Run {
         spec.check().map_err(Failure::SpecOptions)?;
         let client = ctx.connect(&self.connection)?;
         let mut signals = Signals::catch()?;
+        let key = Key::fresh();
         let submitting = async {
             spec.inputs = inputs::upload(&client, files).await?;
             spec.check().map_err(Failure::SpecOptions)?;
-            post(&client, &spec).await
+            post(&client, &spec, &key).await
         };
-        let job = tokio::select! {
+        let mut job = tokio::select! {
             job = submitting => job?,
             () = signals.next() => return Err(Failure::Interrupted),
         };
@@ -80,7 +86,32 @@ impl Run {
             return Ok(0);
         }
         output::note(&format!("job {job} queued"));
-        let ending = attend::attend(&client, &job, self.on_interrupt, self.wait, &mut signals).await;
+        let mut wishes = Wishes {
+            on_interrupt: self.on_interrupt,
+            interrupted: false,
+            wait: self.wait,
+            since: Instant::now(),
+        };
+        let mut ending = attend::attend(&client, &job, &mut wishes, &mut signals).await;
+        for _ in 0..RESUBMITS_MAX {
+            // What the user wants to end is as good as ended.
+            if wishes.interrupted || !ending.as_ref().is_err_and(is_forgotten) {
+                break;
+            }
+            // The key makes it the same job, should it be there after all.
+            let again = match post(&client, &spec, &key).await {
+                Ok(again) => again,
+                Err(failure) => {
+                    ending = Err(failure);
+                    break;
+                }
+            };
+            let lost = std::mem::replace(&mut job, again);
+            output::note(&format!(
+                "the coordinators have lost {lost}: submitted again as {job}"
+            ));
+            ending = attend::attend(&client, &job, &mut wishes, &mut signals).await;
+        }
         if let Some(file) = &self.result_file {
             result::write(file, &client, &job, ending.as_ref().ok()).await?;
         }
@@ -96,8 +127,13 @@ impl Run {
     }
 }
 
-async fn post(client: &Client, spec: &JobSpec) -> Result<JobId, Failure> {
-    let reply = submit::post(client, spec).await?;
+/// Whether the job is not known any more: a nexus that was restarted or replaced may have lost what it acknowledged last.
+fn is_forgotten(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(error) if error.code() == Some("job_unknown"))
+}
+
+async fn post(client: &Client, spec: &JobSpec, key: &Key) -> Result<JobId, Failure> {
+    let reply = submit::post(client, spec, key).await?;
     let submitted: Submitted = output::read(&reply)?;
     submitted
         .warnings

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::Connection;
 use crate::command::Context;
-use crate::create::create;
+use crate::create::{Key, create_once};
 use crate::failure::Failure;
 use crate::output::{self, Format, OutputArgs};
 
@@ -52,18 +52,18 @@ impl Submit {
         }
         let spec = parse(&self.file, &text).map_err(|error| Failure::spec_file(&name, &text, &error))?;
         let client = ctx.connect(&self.connection)?;
-        let reply = post(&client, &spec).await?;
+        let reply = post(&client, &spec, &Key::fresh()).await?;
         print_submitted(self.output.format, &reply)
     }
 }
 
-/// Submits one spec.
+/// Submits one spec, unless that was done with this key before.
 ///
 /// # Errors
 /// The coordinator refuses or cannot be reached.
-pub(crate) async fn post(client: &Client, spec: &JobSpec) -> Result<Box<RawValue>, Failure> {
+pub(crate) async fn post(client: &Client, spec: &JobSpec, key: &Key) -> Result<Box<RawValue>, Failure> {
     let body = serde_json::to_vec(spec).expect("a spec has text keys only, so JSON can write it");
-    create(client, "/v1/jobs", body.into()).await
+    create_once(client, "/v1/jobs", body.into(), key).await
 }
 
 /// Prints a new job's id, and its warnings on stderr.

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use domain::JobId;
-use http_body_util::BodyExt as _;
 use protocol::client::{Client, ClientError, Options};
 use protocol::jobs::LogEvent;
 
@@ -37,7 +36,9 @@ pub(crate) async fn attempt_log(
         let before = offset;
         let broken = match stream(client, &path, &mut offset, &mut outage, screen).await {
             Ok(()) => return Ok(()),
-            Err(Failure::Client(ClientError::Problem(problem))) if problem.status == 404 => {
+            Err(Failure::Client(ClientError::Problem(problem)))
+                if problem.status == 404 && problem.code != "job_unknown" =>
+            {
                 output::note(&format!("attempt {number} has no log: {}", problem.detail));
                 return Ok(());
             }
@@ -59,28 +60,19 @@ async fn stream(
     outage: &mut Outage<'_>,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let broken = |why: String| {
-        Failure::Client(ClientError::Unreachable {
-            url: client.url().to_owned(),
-            why,
-        })
-    };
     let mut options = Options::default();
     if *offset > 0 {
         options = options.header("last-event-id", &offset.to_string());
     }
-    let response = client.stream(path, "text/event-stream", options).await?;
+    let mut reply = client.stream(path, "text/event-stream", options).await?;
     outage.answered();
-    let mut body = response.into_body();
     let mut reader = Reader::default();
     loop {
-        let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
-            Err(_) => return Err(broken("the log stream fell silent".to_owned())),
-            Ok(None) => return Err(broken("the log stream ended early".to_owned())),
-            Ok(Some(frame)) => frame.map_err(|error| broken(error.to_string()))?,
-        };
-        let Ok(bytes) = frame.into_data() else {
-            continue;
+        let Some(bytes) = reply.piece(SILENCE_MAX).await? else {
+            return Err(Failure::Client(ClientError::Unreachable {
+                url: client.url(),
+                why: "the log stream ended early".to_owned(),
+            }));
         };
         let events = reader
             .push(&bytes)

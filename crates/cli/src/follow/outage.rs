@@ -2,6 +2,8 @@
 //!
 //! The end is no failure of the job, which goes on; it is only that nobody here watches any more.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use domain::JobId;
@@ -26,16 +28,19 @@ pub(crate) struct Outage<'a> {
     since: Option<Instant>,
     pause: Duration,
     told: bool,
+    /// The hasher's keys are the standard library's source of chance.
+    chance: RandomState,
 }
 
 impl<'a> Outage<'a> {
     /// All is well.
-    pub(crate) const fn none(job: &'a JobId) -> Self {
+    pub(crate) fn none(job: &'a JobId) -> Self {
         Self {
             job,
             since: None,
             pause: PAUSE_FIRST,
             told: false,
+            chance: RandomState::new(),
         }
     }
 
@@ -69,7 +74,10 @@ impl<'a> Outage<'a> {
             self.told = true;
             output::note(&format!("lost the coordinator, trying again: {error}"));
         }
-        tokio::time::sleep(self.pause).await;
+        // Whoever followed a job of a coordinator that died would come back at the same moment.
+        let jitter = self.chance.hash_one(since.elapsed());
+        let part = f64::from(u16::try_from(jitter & 0xffff).unwrap_or(0)) / f64::from(u16::MAX);
+        tokio::time::sleep(self.pause.mul_f64(1.0 - part / 2.0)).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         Ok(())
     }

@@ -45,7 +45,7 @@ fn without_a_coordinator_the_way_out_is_named() {
     assert_eq!(code, Some(69));
     let expected = format!(
         "error: no coordinator found ({}/.local/state/hiveforge/url does not exist)\n\
-         hint: start one with `hiveforge up`, or set HIVEFORGE_URL\n",
+         hint: start one with `hiveforge up`, or set HIVEFORGE_COORDINATOR\n",
         home.path().display()
     );
     assert_eq!(text, expected);

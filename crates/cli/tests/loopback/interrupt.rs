@@ -80,6 +80,28 @@ async fn the_first_interrupt_cancels_and_the_output_goes_on_to_the_end() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_lost_after_the_user_wanted_its_end_is_not_submitted_again() {
+    let coordinator = Coordinator::new(Script {
+        views: vec![job("running", 1, json!({}))],
+        connections: [Connection {
+            bytes: events(&[(Stream::Stdout, b"ready\n")]).concat(),
+            then: Then::UntilCancelled(Vec::new()),
+        }]
+        .into(),
+        loses_what_is_cancelled: true,
+        ..Script::default()
+    });
+    let (status, said) = run(&coordinator, &[], |child, mut stdout, _| {
+        interrupt(child);
+        stdout.read_to_string(&mut String::new()).unwrap();
+    })
+    .await;
+    assert_eq!(status.code(), Some(64), "{said}");
+    assert_eq!(coordinator.seen().cancels.len(), 1);
+    assert_eq!(coordinator.seen().keys.len(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn the_second_interrupt_leaves_the_job_alone() {
     let coordinator = Coordinator::new(Script {
         views: vec![job("running", 1, json!({}))],

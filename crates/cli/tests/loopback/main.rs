@@ -12,4 +12,5 @@ mod observer;
 mod program;
 mod run;
 mod script;
+mod several;
 mod submit;

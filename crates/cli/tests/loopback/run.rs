@@ -143,6 +143,7 @@ async fn a_lost_submit_is_repeated_under_the_same_key() {
         views: ended("succeeded", json!(null)),
         connections: [whole(&[])].into(),
         busy: 2,
+        ..Script::default()
     };
     let (output, coordinator) = run(script, &[]).await;
     assert_eq!(output.status.code(), Some(0));

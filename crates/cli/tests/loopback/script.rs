@@ -30,6 +30,10 @@ pub(crate) struct Script {
     pub(crate) connections: VecDeque<Connection>,
     /// So many creates fail with 503 first.
     pub(crate) busy: usize,
+    /// So many views are refused first, because the job is not known.
+    pub(crate) lost: usize,
+    /// From the cancel on the job is not known any more.
+    pub(crate) loses_what_is_cancelled: bool,
 }
 
 /// One log connection.
@@ -113,6 +117,14 @@ async fn view(State(it): State<Coordinator>, headers: HeaderMap) -> Response {
         .map(|etag| etag.to_str().unwrap().trim_matches('"').to_owned());
     let next = known.map_or(0, |etag| etag.parse::<usize>().unwrap() + 1);
     assert_eq!(next > 0, headers.contains_key("prefer"));
+    let is_lost = {
+        let lost = &mut it.script.lock().unwrap().lost;
+        let before = std::mem::replace(lost, lost.saturating_sub(1));
+        before > 0
+    };
+    if is_lost {
+        return problem(404, "job_unknown", "there is no such job");
+    }
     let view = it.script.lock().unwrap().views.get(next).cloned();
     match view {
         Some(view) => ([("etag", format!("\"{next}\""))], Json(view)).into_response(),
@@ -122,8 +134,15 @@ async fn view(State(it): State<Coordinator>, headers: HeaderMap) -> Response {
 
 async fn cancel(State(it): State<Coordinator>, Json(body): Json<Value>) -> Json<Value> {
     it.seen().cancels.push(body["reason"].clone());
+    let view = {
+        let mut script = it.script.lock().unwrap();
+        if script.loses_what_is_cancelled {
+            script.lost = usize::MAX;
+        }
+        script.views[0].clone()
+    };
     it.cancelled.send_replace(true);
-    Json(it.script.lock().unwrap().views[0].clone())
+    Json(view)
 }
 
 async fn log(
@@ -136,7 +155,14 @@ async fn log(
         .get("last-event-id")
         .map(|id| id.to_str().unwrap().to_owned());
     it.seen().resumed_at.push(resumed_at);
-    let Some(connection) = it.script.lock().unwrap().connections.pop_front() else {
+    let (connection, is_lost) = {
+        let mut script = it.script.lock().unwrap();
+        (script.connections.pop_front(), script.lost > 0)
+    };
+    let Some(connection) = connection else {
+        if is_lost {
+            return problem(404, "job_unknown", "there is no such job");
+        }
         return problem(404, "log_not_found", &format!("attempt {attempt} left no log"));
     };
     let mut cancelled = it.cancelled.subscribe();

@@ -52,6 +52,7 @@ pub(super) async fn enrol(
         ttl_ms,
         draining,
         news,
+        era: coordinator.signals.era(),
     }))
 }
 
@@ -115,7 +116,9 @@ pub(super) async fn record(coordinator: &Coordinator, info: AgentInfo) -> Result
         version: info.version,
         enrolled_at: Timestamp(0),
     };
-    Ok(coordinator.ledger.enrol(&record).await?)
+    coordinator.ledger.enrol(&record).await?;
+    coordinator.offers.said(&record.offer(record.capacity, false));
+    Ok(())
 }
 
 /// An agent with what is known of its present.

@@ -1,7 +1,8 @@
 //! `/v1/chaos`: faults on purpose, for drills. Only with feature `faults`, which no release build accepts.
 //!
 //! For people only, and on record: an injection stands in the ledger before it happens, and then in the log and among the
-//! events of its tree. What cannot be recorded is not done.
+//! events of its tree. What cannot be recorded is not done. One for another coordinator goes to it over the mesh, with who
+//! asked for it, and is recorded there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::Principal;
 use ledger::{Act, ActEntry};
+use mesh::{DrillError, Link, Silence};
 use protocol::chaos::{ActView, ChaosView, FAULT_MS_MAX, FAULT_PATH_BYTES_MAX, Injection, What, When};
+use serde::{Deserialize, Serialize};
 use supervision::faults::{self, FAULTS_MAX, Fault, Faults, InvalidFault};
 use tokio::time::{Instant, sleep};
 
@@ -26,6 +29,8 @@ use crate::trees::ObservedTree;
 const RESTART_MAX: Duration = Duration::from_millis(500);
 /// Time between two looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long another coordinator may take to record an injection and put it in place.
+const DRILL_MAX: Duration = Duration::from_secs(10);
 
 /// The routes of this file.
 pub(super) fn routes() -> Router<Arc<Coordinator>> {
@@ -45,12 +50,85 @@ async fn inject(
     State(coordinator): Shared,
     JsonBody(injection): JsonBody<Injection>,
 ) -> Result<Json<ChaosView>, Failed> {
-    let path = injection.path.clone();
-    if path.len() > FAULT_PATH_BYTES_MAX {
+    if injection.path.len() > FAULT_PATH_BYTES_MAX {
         return Err(bad_fault(format!(
             "a path has {FAULT_PATH_BYTES_MAX} bytes at most"
         )));
     }
+    let link = coordinator.link.as_ref();
+    let elsewhere = injection
+        .coordinator
+        .clone()
+        .filter(|name| Some(name.as_str()) != link.map(Link::name));
+    match elsewhere {
+        None => inject_here(&coordinator, &by, injection).await,
+        Some(name) => {
+            let link = link.ok_or_else(|| {
+                Failed::bad_request(
+                    "no_mesh",
+                    format!("this coordinator has no mesh, so it cannot reach `{name}`: ask that one itself"),
+                )
+            })?;
+            inject_elsewhere(link, &name, &Drill { by, injection }).await
+        }
+    }
+}
+
+/// What goes to another coordinator.
+#[derive(Debug, Serialize, Deserialize)]
+struct Drill {
+    /// Who asked for it, an admin as this coordinator knows.
+    by: Principal,
+    injection: Injection,
+}
+
+async fn inject_elsewhere(link: &Link, name: &str, drill: &Drill) -> Result<Json<ChaosView>, Failed> {
+    let words = serde_json::to_vec(drill).expect("an injection is JSON");
+    let answer = link
+        .drill(name, &words, DRILL_MAX)
+        .await
+        .map_err(|error| match error {
+            DrillError::Unknown { .. } => Failed::not_found("coordinator_unknown", error.to_string()),
+            DrillError::Silent(why) => refusal(name, &why),
+        })?;
+    let chaos = serde_json::from_slice(&answer);
+    chaos
+        .map(Json)
+        .map_err(|_| unreachable_peer(name, "its answer is of another version"))
+}
+
+/// What the peer would have said to whoever had asked it, if it has.
+fn refusal(name: &str, why: &Silence) -> Failed {
+    let problem = match why {
+        Silence::Refused(problem) => serde_json::from_str(problem).ok(),
+        _ => None,
+    };
+    problem.map_or_else(|| unreachable_peer(name, &why.to_string()), Failed)
+}
+
+fn unreachable_peer(name: &str, why: &str) -> Failed {
+    Failed::new(
+        StatusCode::BAD_GATEWAY,
+        "coordinator_silent",
+        format!("coordinator `{name}`: {why}"),
+    )
+}
+
+/// Carries out what a peer asks for.
+pub(crate) async fn for_peer(coordinator: &Coordinator, words: &[u8]) -> Result<Vec<u8>, String> {
+    let Drill { by, injection } = serde_json::from_slice(words).map_err(|error| error.to_string())?;
+    let Json(chaos) = inject_here(coordinator, &by, injection)
+        .await
+        .map_err(|failed| serde_json::to_string(&failed.0).unwrap_or_else(|error| error.to_string()))?;
+    serde_json::to_vec(&chaos).map_err(|error| error.to_string())
+}
+
+async fn inject_here(
+    coordinator: &Coordinator,
+    by: &Principal,
+    injection: Injection,
+) -> Result<Json<ChaosView>, Failed> {
+    let path = injection.path.clone();
     let unknown = || Failed::not_found("actor_unknown", format!("there is no actor at `{path}`"));
     let tree = coordinator.trees.of(&path).ok_or_else(unknown)?;
     match fault(injection)? {
@@ -63,20 +141,20 @@ async fn inject(
                 return Err(InvalidFault::Full.into());
             }
             let words = in_words(&fault);
-            put_on_record(&coordinator, &by, tree, (&path, &words)).await?;
+            put_on_record(coordinator, by, tree, (&path, &words)).await?;
             tree.directory.faults().inject(fault)?;
         }
         None => {
             if !is_up(tree, &path).await {
                 return Err(unknown());
             }
-            put_on_record(&coordinator, &by, tree, (&path, "kill")).await?;
+            put_on_record(coordinator, by, tree, (&path, "kill")).await?;
             if !tree.directory.kill(&path) {
                 return Err(unknown());
             }
         }
     }
-    chaos(&coordinator).await
+    chaos(coordinator).await
 }
 
 /// Says whether there is an actor at a path, or is again in a moment: while one is started again, there is none.
@@ -116,9 +194,10 @@ async fn put_on_record(
     tree: &ObservedTree,
     (path, fault): (&str, &str),
 ) -> Result<(), Failed> {
+    let here = coordinator.link.as_ref().map(Link::name);
     let act = Act::FaultInjected {
         path: path.to_owned(),
-        fault: fault.to_owned(),
+        fault: here.map_or_else(|| fault.to_owned(), |here| format!("{fault} in {here}")),
     };
     coordinator.ledger.record_act(by, act).await?;
     tracing::warn!(%by, path, fault, "a fault is injected on purpose");
@@ -128,7 +207,7 @@ async fn put_on_record(
 
 /// The fault that is asked for, which is known to be possible; none for a kill.
 fn fault(injection: Injection) -> Result<Option<Fault>, Failed> {
-    let Injection { path, when, what } = injection;
+    let Injection { path, when, what, .. } = injection;
     let what = match what {
         What::Kill if when.is_some() => return Err(bad_fault("a kill is at once: leave `when` out")),
         What::Kill => return Ok(None),
@@ -198,6 +277,7 @@ fn view(fault: &Fault) -> Option<Injection> {
         path: fault.path.clone(),
         when: Some(when),
         what,
+        coordinator: None,
     })
 }
 

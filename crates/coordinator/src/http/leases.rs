@@ -15,7 +15,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::plan::{Ahead, Seeker};
-use domain::{AgentId, AgentRef, JobEvent, JobId};
+use domain::{AgentId, JobId, ProvenLease};
 use ledger::record::AgentRecord;
 use ledger::{ApplyError, Granted, RenewItem, Renewed};
 use protocol::leases::{
@@ -36,6 +36,7 @@ use crate::http::Shared;
 use crate::http::agents;
 use crate::http::extract::{Admin, AgentCaller, JsonBody};
 use crate::http::problem::Failed;
+use crate::jitter;
 use crate::refusals::Refusal;
 
 /// How long dispatch may take beyond the claim's own wait.
@@ -71,7 +72,11 @@ async fn grant(
     let changes = coordinator.signals.agents();
     let agent = known_agent(coordinator, &request.agent).await?;
     let draining = coordinator.ledger.draining(&agent.name).await?;
-    let listed: HashSet<&str> = request.held.iter().map(|held| held.job.ulid()).collect();
+    let listed: HashSet<String> = request
+        .held
+        .iter()
+        .map(|held| held.job.ulid().to_owned())
+        .collect();
     let unlisted = unlisted(coordinator, &agent.id, &listed).await?;
     if !unlisted.is_empty() {
         // A reply was lost. The agent hears of what it has before it gets more.
@@ -84,11 +89,7 @@ async fn grant(
     let offer = agent.offer(request.free, draining);
     let id = agent.id.clone();
     let claim = |reply| {
-        let agent = AgentRef {
-            id: agent.id,
-            name: agent.name,
-            fingerprint: agent.fingerprint,
-        };
+        let agent = agent.reference();
         let seeker = Seeker {
             offer,
             slots: request.slots,
@@ -104,67 +105,87 @@ async fn grant(
         }))
     };
     let asked = coordinator.dispatch.ask(claim, wait + DISPATCH_MAX);
-    let answer = parked(coordinator, &id, asked).await?;
+    let answer = parked(coordinator, &id, &listed, asked).await?;
     Ok(reply(coordinator, answer.leases, draining || answer.draining))
 }
 
-/// Waits for dispatch. An agent that waits counts as seen, and one whose coordinator stops may go to another at once.
+/// Waits for dispatch. An agent that waits counts as seen, one whose coordinator stops may go to another at once, and
+/// one for which another coordinator has committed a claim without being able to tell it is told here.
 async fn parked(
     coordinator: &Coordinator,
     agent: &AgentId,
+    listed: &HashSet<String>,
     asked: impl Future<Output = Result<Answer, AskError>>,
 ) -> Result<Answer, Failed> {
     let mut asked = pin!(asked);
     let closing = coordinator.connections.closing();
     loop {
         tokio::select! {
+            biased;
             answer = &mut asked => return Ok(answer?),
             () = closing.cancelled() => {
                 return Ok(Answer { leases: Vec::new(), draining: false });
             }
             // Beside the rest, for it may hang as long as the nexus does.
-            seen = see_later(coordinator, agent) => {
-                if let Err(error) = seen {
-                    tracing::debug!(agent.id = %agent, %error, "a waiting agent is not noted as seen");
+            untold = untold_later(coordinator, agent, listed) => match untold {
+                Ok(leases) if leases.is_empty() => {}
+                Ok(leases) => return Ok(Answer { leases, draining: false }),
+                Err(error) => {
+                    tracing::debug!(agent.id = %agent, %error, "nobody knows whether a waiting agent has a lease");
                 }
             }
         }
     }
 }
 
+/// After a while, what a parked agent was given meanwhile by somebody who could not tell it.
+async fn untold_later(
+    coordinator: &Coordinator,
+    agent: &AgentId,
+    listed: &HashSet<String>,
+) -> Result<Vec<Granted>, ledger::LedgerError> {
+    let often = (coordinator.config.lease_ttl / 3).min(RECORD_EVERY);
+    tokio::time::sleep(jitter::around(often)).await;
+    coordinator.agents.saw(agent, Instant::now());
+    unlisted(coordinator, agent, listed).await
+}
+
 /// The leases that an agent has and does not list, to tell it of them. Not those that are on their way back.
 async fn unlisted(
     coordinator: &Coordinator,
     agent: &AgentId,
-    listed: &HashSet<&str>,
+    listed: &HashSet<String>,
 ) -> Result<Vec<Granted>, ledger::LedgerError> {
-    let found = coordinator
+    let ttl = coordinator.config.lease_ttl;
+    coordinator
         .ledger
-        .leases_of(agent, |ulid| listed.contains(ulid))
-        .await?;
-    Ok(coordinator.undelivered.tell(found))
+        .tell(agent, |ulid| listed.contains(ulid), ttl)
+        .await
 }
 
 fn reply(coordinator: &Coordinator, leases: Vec<Granted>, draining: bool) -> ClaimReply {
     let leases = leases
         .into_iter()
-        .map(|granted| lease(coordinator, granted))
+        .filter_map(|granted| lease(coordinator, granted))
         .collect();
     ClaimReply { leases, draining }
 }
 
-fn lease(coordinator: &Coordinator, granted: Granted) -> Lease {
-    let Granted { job, spec } = granted;
-    let cancel = matches!(&job.state, domain::State::Running(running) if running.cancel.is_some());
-    Lease {
-        token: coordinator.seal.token(&job.id, job.attempt),
+/// A lease as its agent hears of it. None for a job that does not run, which is granted to nobody.
+fn lease(coordinator: &Coordinator, granted: Granted) -> Option<Lease> {
+    let Granted { job, spec, .. } = granted;
+    let domain::State::Running(running) = &job.state else {
+        return None;
+    };
+    Some(Lease {
+        token: coordinator.seal().token(&job.id, job.attempt, &running.agent.id),
         attempt: job.attempt,
-        lane: job.lane,
         ttl_ms: u64::try_from(coordinator.config.lease_ttl.as_millis()).unwrap_or(u64::MAX),
-        cancel,
+        cancel: running.cancel.is_some(),
+        lane: job.lane,
         spec,
         job: job.id,
-    }
+    })
 }
 
 /// The agent's record; also notes that it was seen.
@@ -174,23 +195,8 @@ async fn known_agent(coordinator: &Coordinator, id: &AgentId) -> Result<AgentRec
         Failed::new(StatusCode::CONFLICT, "agent_unknown", detail)
     };
     let record = coordinator.ledger.agent(id).await?.ok_or_else(unknown)?;
-    see(coordinator, id).await?;
+    coordinator.agents.saw(id, Instant::now());
     Ok(record)
-}
-
-async fn see_later(coordinator: &Coordinator, id: &AgentId) -> Result<(), ledger::LedgerError> {
-    tokio::time::sleep(RECORD_EVERY).await;
-    see(coordinator, id).await
-}
-
-/// Notes that an agent was heard of, if that was not done a moment ago.
-async fn see(coordinator: &Coordinator, id: &AgentId) -> Result<(), ledger::LedgerError> {
-    let now = Instant::now();
-    if coordinator.agents.is_due(id, now) {
-        coordinator.ledger.touch(id).await?;
-        coordinator.agents.recorded(id, now);
-    }
-    Ok(())
 }
 
 /// `POST /v1/leases/renew`: one standing for each lease, and the leases that the agent did not list.
@@ -210,7 +216,7 @@ pub(super) async fn renew(
                 token: renewal.token.clone(),
             };
             Some(RenewItem {
-                attempt: proven(&coordinator, &proof, "renew")?,
+                attempt: proven_of(&coordinator, &proof, &agent.id)?,
                 job: proof.job,
                 ran: Duration::from_millis(renewal.ran_ms),
             })
@@ -220,7 +226,7 @@ pub(super) async fn renew(
     let ttl = coordinator.config.lease_ttl;
     let mut renewed = coordinator
         .ledger
-        .renew(&agent.id, &items, ttl)
+        .renew(&agent.reference(), &items, ttl)
         .await?
         .into_iter();
     let standings = proven
@@ -238,17 +244,22 @@ pub(super) async fn renew(
             },
         )
         .collect();
-    let listed: HashSet<&str> = request.leases.iter().map(|proof| proof.job.ulid()).collect();
+    let listed: HashSet<String> = request
+        .leases
+        .iter()
+        .map(|proof| proof.job.ulid().to_owned())
+        .collect();
     let unlisted = unlisted(&coordinator, &agent.id, &listed)
         .await?
         .into_iter()
-        .map(|granted| lease(&coordinator, granted))
+        .filter_map(|granted| lease(&coordinator, granted))
         .collect();
     let draining = coordinator.ledger.draining(&agent.name).await?;
     Ok(Json(RenewReply {
         standings,
         unlisted,
         draining,
+        era: coordinator.signals.era(),
     }))
 }
 
@@ -260,14 +271,10 @@ pub(super) async fn release(
 ) -> Result<Json<serde_json::Value>, Failed> {
     at_most(request.leases.len())?;
     for proof in &request.leases {
-        let Some(attempt) = proven(&coordinator, proof, "release") else {
+        let Some(lease) = proven(&coordinator, proof, "release") else {
             continue;
         };
-        let event = JobEvent::GivenBack {
-            attempt,
-            why: request.why,
-        };
-        match coordinator.ledger.apply(&proof.job, event).await {
+        match coordinator.ledger.give_back(&lease, request.why).await {
             Ok(_) => {}
             // Not the agent's any more, which is what it wants.
             Err(error @ (ApplyError::Refused(_) | ApplyError::Unknown(_))) => {
@@ -285,10 +292,10 @@ pub(super) async fn refusals(State(coordinator): Shared, _: Admin) -> Json<Vec<R
     Json(coordinator.refusals.newest())
 }
 
-/// The attempt that a proof proves. What it does not prove is put on record.
-fn proven(coordinator: &Coordinator, proof: &Proof, request: &'static str) -> Option<u32> {
-    let attempt = coordinator.seal.attempt(&proof.job, &proof.token);
-    if attempt.is_none() {
+/// The lease that a proof proves. What it does not prove is put on record.
+fn proven(coordinator: &Coordinator, proof: &Proof, request: &'static str) -> Option<ProvenLease> {
+    let lease = coordinator.seal().lease(&proof.job, &proof.token);
+    if lease.is_none() {
         refuse(
             coordinator,
             &proof.job,
@@ -296,7 +303,17 @@ fn proven(coordinator: &Coordinator, proof: &Proof, request: &'static str) -> Op
             "the token does not prove a lease of this job",
         );
     }
-    attempt
+    lease
+}
+
+/// The attempt that a renewal proves for the agent that sends it.
+fn proven_of(coordinator: &Coordinator, proof: &Proof, agent: &AgentId) -> Option<u32> {
+    let lease = proven(coordinator, proof, "renew")?;
+    if lease.agent != *agent {
+        refuse(coordinator, &proof.job, "renew", "the lease is another agent's");
+        return None;
+    }
+    Some(lease.attempt)
 }
 
 fn refuse(coordinator: &Coordinator, job: &JobId, request: &'static str, why: &str) {

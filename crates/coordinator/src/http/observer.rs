@@ -1,22 +1,29 @@
-//! `GET /v1/observer/tree`: the live actors of this process, read from the directories alone.
+//! `GET /v1/observer/tree`: the live actors of this process, read from the directories alone, and those of its peers.
 //!
 //! No actor is asked, so the reply comes while all of them hang. A reading is one pass over each directory; how much
-//! of it is shown is limited by [`ACTORS_SHOWN_MAX`].
+//! of it is shown is limited by [`ACTORS_SHOWN_MAX`]. With a mesh each peer is asked for its own reading at the same time,
+//! for half a second at most; who does not answer is listed as such.
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use mesh::{Heard, Link, Reach};
 use protocol::observer::{
-    ACTORS_SHOWN_MAX, ActorKind, ActorView, ExitKind, ExitView, MailboxView, ObserverQuery, Reading,
-    TotalsView, TreeEventView, TreeView, WindowView, millis,
+    ACTORS_SHOWN_MAX, ActorKind, ActorView, ExitKind, ExitView, MailboxView, ObserverQuery,
+    PEER_ACTORS_SHOWN_MAX, PeerState, PeerView, Reading, TotalsView, TreeEventView, TreeView, WindowView,
+    millis,
 };
 use supervision::{ActorInfo, ActorState, Exit, Happening, Kind, MailboxInfo, Totals, TreeEvent, WindowInfo};
 
+use crate::coordinator::Coordinator;
 use crate::http::Shared;
 use crate::http::extract::{Admin, Query};
 use crate::trees::{ObservedTree, Trees};
+
+/// How long the peers may take to answer. Who has not by then is shown as silent.
+const PEERS_MAX: Duration = Duration::from_millis(500);
 
 /// `GET /v1/observer/tree`.
 pub(super) async fn tree(
@@ -24,7 +31,62 @@ pub(super) async fn tree(
     State(coordinator): Shared,
     Query(query): Query<ObserverQuery>,
 ) -> Json<Reading> {
-    Json(read(&coordinator.trees, query.under.as_deref(), ACTORS_SHOWN_MAX))
+    let peers = match &coordinator.link {
+        Some(link) if !query.alone => ask_peers(link, &query).await,
+        Some(_) | None => Vec::new(),
+    };
+    Json(Reading {
+        coordinator: coordinator.link.as_ref().map(|link| link.name().to_owned()),
+        peers,
+        ..read(&coordinator.trees, query.under.as_deref(), ACTORS_SHOWN_MAX)
+    })
+}
+
+/// Answers a peer that asks what is observed here.
+pub(crate) fn for_peer(coordinator: &Coordinator, question: &[u8]) -> Result<Vec<u8>, String> {
+    let query: ObserverQuery = serde_json::from_slice(question).map_err(|error| error.to_string())?;
+    let reading = read(&coordinator.trees, query.under.as_deref(), PEER_ACTORS_SHOWN_MAX);
+    serde_json::to_vec(&reading).map_err(|error| error.to_string())
+}
+
+async fn ask_peers(link: &Link, query: &ObserverQuery) -> Vec<PeerView> {
+    let question = ObserverQuery {
+        under: query.under.clone(),
+        alone: false,
+    };
+    let question = serde_json::to_vec(&question).expect("a path is JSON");
+    let heard = link.observe_all(&question, PEERS_MAX).await;
+    let now = Instant::now();
+    heard.into_iter().map(|heard| peer(heard, now)).collect()
+}
+
+/// What a peer has said, or why it has not.
+fn peer(Heard { peer, answer }: Heard, now: Instant) -> PeerView {
+    let reading = match answer {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|_| "its reading is of another version".to_owned())
+        }
+        Err(silence) => Err(silence.to_string()),
+    };
+    let (state, since, beat) = match peer.reach {
+        Reach::Unreachable { since, .. } => (PeerState::Unreachable, since, None),
+        Reach::Up { since, beat } if reading.is_ok() => (PeerState::Up, Some(since), beat),
+        Reach::Up { since, beat } => (PeerState::Silent, Some(since), beat),
+    };
+    let (trees, truncated, why) = match reading {
+        Ok(Reading { trees, truncated, .. }) => (trees, truncated, None),
+        Err(why) => (Vec::new(), false, Some(why)),
+    };
+    PeerView {
+        name: peer.name,
+        address: peer.address,
+        state,
+        for_ms: since.map(|since| age_ms(since, now)),
+        beat_us: beat.map(micros),
+        why,
+        trees,
+        truncated,
+    }
 }
 
 /// Reads at most so many actors of all trees, or of what is at and under a path.
@@ -34,6 +96,8 @@ fn read(trees: &Trees, under: Option<&str>, shown_max: usize) -> Reading {
     let mut reading = Reading {
         trees: Vec::new(),
         truncated: false,
+        coordinator: None,
+        peers: Vec::new(),
     };
     for tree in trees
         .iter()
@@ -125,7 +189,6 @@ fn exit(exit: Exit) -> ExitView {
 }
 
 fn mailbox(info: &MailboxInfo) -> MailboxView {
-    let micros = |wait: Duration| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
     MailboxView {
         depth: info.depth,
         capacity: info.capacity,
@@ -134,6 +197,10 @@ fn mailbox(info: &MailboxInfo) -> MailboxView {
         p50_us: info.waits.quantile(0.5).map(micros),
         p99_us: info.waits.quantile(0.99).map(micros),
     }
+}
+
+fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn event(event: TreeEvent, now: Instant) -> TreeEventView {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use ledger::Standing;
 use protocol::limits::Limits;
 
 use crate::http::Shared;
@@ -34,26 +35,50 @@ fn alive(trees: &Trees, stuck_max: Duration) -> Result<&'static str, Failed> {
     }
 }
 
-/// `GET /readyz`: send requests here, or not.
-pub(super) async fn readyz(State(coordinator): Shared) -> Result<&'static str, Failed> {
-    let not_ready = |detail: String| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail);
+/// `GET /readyz`: send requests here, or not. The body of a good answer says what an acknowledgement is worth here.
+pub(super) async fn readyz(State(coordinator): Shared) -> Result<String, Failed> {
     if coordinator.connections.closing().is_cancelled() {
-        return Err(not_ready("the coordinator is stopping".to_owned()));
+        return Err(unready("the coordinator is stopping"));
     }
-    match coordinator.signals.health() {
-        Health::Up => Ok("ready\n"),
-        Health::Unknown => Err(not_ready("the state store was not asked yet".to_owned())),
-        Health::Down(why) => Err(not_ready(format!("the state store does not answer: {why}"))),
+    let nexus = coordinator.signals.nexus();
+    match nexus.health {
+        Health::Up => Ok(nexus.standing.as_ref().map(ready).unwrap_or_default()),
+        health => Err(not_ready(&health)),
     }
+}
+
+fn ready(standing: &Standing) -> String {
+    let Standing {
+        description,
+        durability,
+        warnings,
+        ..
+    } = standing;
+    let mut text = format!("ready\nnexus: {description}\ndurability: {durability}\n");
+    for warning in warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text
+}
+
+/// Why requests must go elsewhere, or come again. Everybody may read it, so an outage's words, with addresses in them, stay in
+/// the log.
+pub(super) fn not_ready(health: &Health) -> Failed {
+    unready(match health {
+        Health::Unknown | Health::Up => "the state store was not asked yet".to_owned(),
+        Health::Down(_) => "the state store does not answer; the coordinator's log says why".to_owned(),
+        Health::Refused(why) => why.clone(),
+    })
+}
+
+fn unready(detail: impl Into<String>) -> Failed {
+    Failed::busy(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail)
 }
 
 /// `GET /metrics`, in OpenMetrics.
 pub(super) async fn metrics(State(coordinator): Shared) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, kind)],
-        coordinator.metrics.text(&coordinator.signals.health()),
-    )
+    ([(header::CONTENT_TYPE, kind)], coordinator.metrics.text())
 }
 
 /// `GET /v1/limits`, for everybody with a token.
@@ -91,6 +116,13 @@ mod tests {
         async fn handle(&self, _: &Ctx<()>, (): (), (): &mut ()) -> Result<(), Failure> {
             Ok(self.0.lock().expect("nobody panics").recv_timeout(SOON * 2)?)
         }
+    }
+
+    #[test]
+    fn what_is_said_of_an_outage_without_a_token_names_no_address() {
+        let why = "talk to Redis at forge:6379: Connection refused".to_owned();
+        let detail = not_ready(&Health::Down(why)).0.detail;
+        assert!(detail.contains("does not answer") && !detail.contains("forge"), "{detail}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

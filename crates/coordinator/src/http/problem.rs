@@ -1,5 +1,7 @@
 //! Every error of the API, mapped in one place: status, stable code, and words that name the value and the way out.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -14,9 +16,16 @@ use supervision::{AskError, Refused as NotTaken};
 use vault::VaultError;
 
 use crate::access::AccessError;
+use crate::inspection::in_full;
+use crate::seldom::Seldom;
 
 /// How long to wait before a busy or cut-off coordinator is asked again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Time between two lines in the log about requests that fail for one reason: in an outage that is each of thousands.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+static NEXUS_FAILED: Seldom = Seldom::new(COMPLAIN_EVERY);
+static VAULT_FAILED: Seldom = Seldom::new(COMPLAIN_EVERY);
 
 /// A problem as a reply.
 #[derive(Debug)]
@@ -45,7 +54,7 @@ impl Failed {
         )
     }
 
-    fn busy(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn busy(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self(Box::new(
             Problem::new(status.as_u16(), code, detail).retry_after(RETRY_AFTER_SECONDS),
         ))
@@ -103,13 +112,17 @@ impl From<BadName> for Failed {
 impl From<LedgerError> for Failed {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Nexus(source) => {
-                tracing::warn!(error = %source, "the nexus does not answer");
-                Self::busy(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "nexus_unavailable",
-                    "the state store does not answer; nothing is lost, try again",
-                )
+            LedgerError::Nexus(_) => {
+                if let Some(unsaid) = NEXUS_FAILED.is_due(Instant::now()) {
+                    let error = in_full(&error);
+                    tracing::warn!(error, unsaid, "requests could not be served by the nexus");
+                }
+                let detail = if error.outcome_is_unknown() {
+                    "the state store did not say whether it did this: repeat it, a create with its Idempotency-Key"
+                } else {
+                    "the state store does not answer; nothing is lost, try again"
+                };
+                Self::busy(StatusCode::SERVICE_UNAVAILABLE, "nexus_unavailable", detail)
             }
             LedgerError::Full => Self::busy(
                 StatusCode::INSUFFICIENT_STORAGE,
@@ -119,7 +132,7 @@ impl From<LedgerError> for Failed {
             LedgerError::Contended { .. } => {
                 Self::busy(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
             }
-            LedgerError::Undecodable(_) | LedgerError::UnreadableSpec(_) => {
+            LedgerError::Undecodable(_) | LedgerError::UnreadableSpec(_) | LedgerError::NoSpec(_) => {
                 tracing::error!(%error, "a stored record cannot be understood");
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -173,6 +186,12 @@ impl From<FinishRefused> for Failed {
         match error {
             FinishRefused::Unknown(_) => Self::not_found("job_unknown", error.to_string()),
             FinishRefused::Rules(refused) => refused.into(),
+            // Not lasting: the agent enrols again, and repeats.
+            FinishRefused::AgentUnknown(_) => Self::busy(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "agent_unknown",
+                error.to_string(),
+            ),
             FinishRefused::LogIncomplete { stored, .. } => Self::log("log_incomplete", stored),
             FinishRefused::LogMismatch => Self::bad_request("log_mismatch", error.to_string()),
             FinishRefused::Ledger(error) => error.into(),
@@ -238,7 +257,9 @@ impl From<VaultError> for Failed {
             ),
             VaultError::Interrupted { .. } => Self::bad_request("upload_interrupted", error.to_string()),
             VaultError::Damaged { .. } | VaultError::Stopping | VaultError::Io { .. } => {
-                tracing::error!(%error, "the vault failed");
+                if let Some(unsaid) = VAULT_FAILED.is_due(Instant::now()) {
+                    tracing::error!(%error, unsaid, "requests could not be served by the vault");
+                }
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "vault_failed",
@@ -246,5 +267,22 @@ impl From<VaultError> for Failed {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_may_have_been_carried_out_is_not_said_to_have_done_nothing() {
+        let said = |error: LedgerError| Failed::from(error).0;
+        let unknown = said(LedgerError::no_answer(COMPLAIN_EVERY));
+        assert_eq!((unknown.status, unknown.retry_after), (503, Some(RETRY_AFTER_SECONDS)));
+        assert!(
+            unknown.detail.contains("Idempotency-Key") && !unknown.detail.contains("nothing"),
+            "{}",
+            unknown.detail
+        );
     }
 }

@@ -14,6 +14,7 @@ use ledger::{Accepted, Idempotency, Submission};
 use protocol::Problem;
 use protocol::jobs::{BatchItem, BatchSubmit, BatchSubmitted, IDEMPOTENT_REPLAYED, Submitted};
 use protocol::limits::BATCH_JOBS_MAX;
+use tokio::time::Instant;
 
 use crate::coordinator::Coordinator;
 use crate::http::Shared;
@@ -257,17 +258,23 @@ async fn inputs_are_there(coordinator: &Coordinator, spec: &JobSpec) -> Result<(
 
 /// What submitters should know at once: whether any known agent could ever run the job.
 struct Warnings {
-    offers: Vec<Offer>,
+    offers: Arc<[Offer]>,
     known: HashMap<Lane, Vec<String>>,
 }
 
 impl Warnings {
     async fn new(coordinator: &Coordinator) -> Result<Self, Failed> {
-        let agents = coordinator.ledger.agents().await?;
-        let offers = agents
-            .iter()
-            .map(|(agent, _)| agent.offer(agent.capacity, false))
-            .collect();
+        let now = Instant::now();
+        let offers = match coordinator.offers.fresh(now) {
+            Some(offers) => offers,
+            None => {
+                let agents = coordinator.ledger.agents().await?;
+                let offers = agents.iter().map(|(agent, _)| agent.offer(agent.capacity, false));
+                let offers: Arc<[Offer]> = offers.collect();
+                coordinator.offers.keep(Arc::clone(&offers), now);
+                offers
+            }
+        };
         Ok(Self {
             offers,
             known: HashMap::new(),

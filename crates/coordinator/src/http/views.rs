@@ -162,6 +162,11 @@ pub(super) fn event(entry: JournalEntry, hash: Digest) -> EventView {
             view.event = "rejected".to_owned();
             view.detail = Some(cause.to_string());
         }
+        JobFact::Quarantined { why, .. } => {
+            view.event = "quarantined".to_owned();
+            view.detail = Some(why);
+        }
+        JobFact::Restored => view.event = "restored".to_owned(),
     }
     view
 }

@@ -51,7 +51,7 @@ impl World {
 
     pub(crate) async fn agent_of(&self, info: AgentInfo) -> Agent {
         let client = self.machine.clone();
-        let _: Enrolled = client
+        let _enrolled: Enrolled = client
             .post("/v1/agents", &info, Options::default())
             .await
             .unwrap();

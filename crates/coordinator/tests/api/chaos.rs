@@ -74,6 +74,7 @@ async fn what_has_not_happened_can_be_taken_back() {
         path: PATH.to_owned(),
         when: Some(When::Stop),
         what: What::DelayMs(5),
+        coordinator: None,
     };
     let chaos: ChaosView = inject(&world, json!(fault)).await.json();
     assert_eq!(chaos.waiting, [fault]);

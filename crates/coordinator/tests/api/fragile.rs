@@ -2,6 +2,7 @@
 //! is away for a while, in each of the ways in which a store can be. And one that holds up the calls that a test names,
 //! so that something else comes first.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -39,14 +40,25 @@ struct Gate {
 }
 
 pub(crate) struct FragileNexus {
-    inner: MemoryNexus,
+    inner: Arc<MemoryNexus>,
     gate: watch::Sender<Gate>,
     armed: Mutex<Option<&'static str>>,
     presence: watch::Sender<Presence>,
     /// The calls that found it away: each the method, and the first name in it.
     missed: watch::Sender<Vec<String>>,
+    /// Why it must not be used.
+    unfit: Mutex<Option<String>>,
     /// Whose hints are passed on: its own, or those of a store in which nothing happens.
     hints: Option<MemoryNexus>,
+    /// What became of transactions, by the family of the first record that each puts.
+    tally: Mutex<BTreeMap<String, Tally>>,
+}
+
+/// What became of transactions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) applied: usize,
+    pub(crate) refused: usize,
 }
 
 impl FragileNexus {
@@ -56,21 +68,50 @@ impl FragileNexus {
 
     /// One with this clock.
     pub(crate) fn by(clock: Clock) -> Self {
+        Self::before(Arc::new(MemoryNexus::new(clock)))
+    }
+
+    /// What one of several coordinators has before the nexus that all of them share.
+    pub(crate) fn before(inner: Arc<MemoryNexus>) -> Self {
         Self {
-            inner: MemoryNexus::new(clock),
+            inner,
+            tally: Mutex::default(),
             gate: watch::Sender::new(Gate::default()),
             armed: Mutex::new(None),
             presence: watch::Sender::new(Presence::Here),
             missed: watch::Sender::new(Vec::new()),
+            unfit: Mutex::new(None),
             hints: None,
         }
     }
 
     /// One whose hints are all lost.
     pub(crate) fn silent() -> Self {
+        Self::deaf_to(Arc::new(MemoryNexus::new(Clock::system())))
+    }
+
+    /// The same before a nexus that is shared.
+    pub(crate) fn deaf_to(inner: Arc<MemoryNexus>) -> Self {
         Self {
             hints: Some(MemoryNexus::new(Clock::system())),
-            ..Self::new()
+            ..Self::before(inner)
+        }
+    }
+
+    /// What became of the transactions so far whose first record is of this family, e.g. `job`.
+    pub(crate) fn tally(&self, family: &str) -> Tally {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.get(family).copied().unwrap_or_default()
+    }
+
+    fn count(&self, families: Vec<String>, outcomes: &[Outcome]) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        for (family, outcome) in families.into_iter().zip(outcomes) {
+            let tally = tally.entry(family).or_default();
+            match outcome {
+                Outcome::Applied | Outcome::Already => tally.applied += 1,
+                Outcome::Refused { .. } | Outcome::Full => tally.refused += 1,
+            }
         }
     }
 
@@ -124,6 +165,11 @@ impl FragileNexus {
     pub(crate) fn is(&self, presence: Presence) {
         self.missed.send_replace(Vec::new());
         self.presence.send_replace(presence);
+    }
+
+    /// From now on it says that it must not be used, and why; or that it may be.
+    pub(crate) fn is_unfit(&self, why: Option<&str>) {
+        *self.unfit.lock().unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
     }
 
     /// Waits until a call whose text begins like this has found it away.
@@ -182,7 +228,14 @@ impl Nexus for FragileNexus {
     ) -> Result<Vec<Outcome>, NexusError> {
         let key = transactions.first().and_then(|tx| tx.puts.first());
         self.call("commit", key.map_or("", |(key, _)| key)).await?;
-        self.inner.commit(space, transactions, durability).await
+        let family = |tx: &Transaction| {
+            let key = tx.puts.first().map_or("", |(key, _)| key.as_str());
+            key.split('/').next().unwrap_or_default().to_owned()
+        };
+        let families = transactions.iter().map(family).collect();
+        let outcomes = self.inner.commit(space, transactions, durability).await?;
+        self.count(families, &outcomes);
+        Ok(outcomes)
     }
 
     async fn take(&self, space: &Space, demands: Vec<Demand>) -> Result<Vec<Vec<Taken>>, NexusError> {
@@ -266,7 +319,10 @@ impl Nexus for FragileNexus {
     }
 
     fn watch(&self, space: &Space) -> Hints {
-        self.hints.as_ref().unwrap_or(&self.inner).watch(space)
+        match &self.hints {
+            Some(silent) => silent.watch(space),
+            None => self.inner.watch(space),
+        }
     }
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
@@ -276,7 +332,11 @@ impl Nexus for FragileNexus {
 
     async fn standing(&self) -> Result<Standing, NexusError> {
         self.call("standing", "").await?;
-        self.inner.standing().await
+        let unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Standing {
+            unfit,
+            ..self.inner.standing().await?
+        })
     }
 
     async fn dump(&self, space: &Space) -> Result<Dump, NexusError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::job::RunEnd;
 use domain::{Digest, JobSpec};
-use nexus::{Clock, Timestamp};
+use nexus::{Clock, MemoryNexus, Timestamp};
 use protocol::client::{ClientError, Options};
 use protocol::jobs::Submitted;
 use protocol::leases::{FinishResult, Standing};
@@ -53,7 +53,17 @@ async fn while_the_nexus_is_away_everybody_is_told_to_come_again() {
         ("POST", "/v1/jobs".to_owned(), r#"{"command": ["true"]}"#),
         ("GET", format!("/v1/jobs/{id}"), ""),
         ("POST", format!("/v1/jobs/{id}/cancel"), ""),
+        ("POST", format!("/v1/jobs/{id}/rerun"), ""),
+        ("GET", format!("/v1/jobs/{id}/why"), ""),
+        ("GET", format!("/v1/jobs/{id}/events"), ""),
+        ("GET", format!("/v1/jobs/{id}/attempts/1/log"), ""),
+        ("GET", format!("/v1/jobs/{id}/attempts/1/artifacts"), ""),
+        ("GET", format!("/v1/jobs/{id}/attempts/1/artifacts/out"), ""),
         ("GET", "/v1/agents".to_owned(), ""),
+        ("GET", "/v1/agents/forge".to_owned(), ""),
+        ("POST", "/v1/agents/forge/drain".to_owned(), ""),
+        ("POST", "/v1/agents/forge/resume".to_owned(), ""),
+        ("GET", "/v1/quarantine".to_owned(), ""),
     ] {
         let reply = world.say(method, &path).body(body).send().await;
         assert_eq!(
@@ -68,6 +78,16 @@ async fn while_the_nexus_is_away_everybody_is_told_to_come_again() {
     assert_eq!(
         agent.ask(&agent.wish(1, 0)).await.unwrap_err().code(),
         Some("nexus_unavailable")
+    );
+    let shipped = agent.log(&lease, 0, framed(b"x")).await.unwrap_err();
+    assert_eq!(shipped.code(), Some("nexus_unavailable"));
+    let finished = agent.finish(vec![success(&lease)]).await;
+    let FinishResult::Refused(problem) = &finished[0] else {
+        panic!("a finish that nobody recorded was acknowledged")
+    };
+    assert_eq!(
+        (problem.status, problem.code.as_str()),
+        (503, "nexus_unavailable")
     );
     assert_eq!(world.ask("GET", "/livez").send().await.status, 200);
     ready(&world, 503).await;
@@ -94,6 +114,32 @@ async fn a_parked_claim_outlives_an_outage() {
     };
     let (reply, id) = tokio::join!(agent.claim(1, 30_000), outage);
     assert_eq!(reply.leases[0].job, id);
+}
+
+#[tokio::test]
+async fn who_waits_at_a_coordinator_that_must_no_longer_use_its_nexus_gets_nothing_there_and_is_let_go() {
+    let shared = Arc::new(MemoryNexus::new(Clock::system()));
+    let nexus = Arc::new(FragileNexus::before(Arc::clone(&shared)));
+    let world = World::over(Arc::clone(&nexus) as _).await;
+    let other = World::over(shared).await;
+    let agent = world.agent("forge").await;
+    let closing = async {
+        are_parked(&world, "claims", 1).await;
+        nexus.is_unfit(Some("it may evict jobs"));
+        ready(&world, 503).await;
+        other.submit().await
+    };
+    let began = Instant::now();
+    let (reply, id) = tokio::join!(agent.claim(1, 30_000), closing);
+    assert!(reply.leases.is_empty(), "{reply:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let refused = agent.ask(&agent.wish(1, 0)).await.unwrap_err();
+    assert_eq!(refused.code(), Some("not_ready"));
+    nexus.is_unfit(None);
+    ready(&world, 200).await;
+    let lease = agent.one().await;
+    assert_eq!((lease.job, lease.attempt), (id, 1));
+    calm(&world.tree.directory());
 }
 
 #[tokio::test]
@@ -227,18 +273,18 @@ async fn outlives_ten_minutes(absence: Presence, service_within: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn ten_minutes_with_a_nexus_that_refuses_restart_nobody() {
-    outlives_ten_minutes(Presence::Refusing, Duration::from_secs(2)).await;
+    Box::pin(outlives_ten_minutes(Presence::Refusing, Duration::from_secs(2))).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn ten_minutes_with_a_nexus_that_stands_still_restart_nobody() {
-    outlives_ten_minutes(Presence::Frozen, Duration::from_secs(2)).await;
+    Box::pin(outlives_ten_minutes(Presence::Frozen, Duration::from_secs(2))).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn ten_minutes_with_a_nexus_that_never_answers_restart_nobody() {
     // What was asked of it before it came back is given up after ten seconds.
-    outlives_ten_minutes(Presence::Lost, Duration::from_secs(12)).await;
+    Box::pin(outlives_ten_minutes(Presence::Lost, Duration::from_secs(12))).await;
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use crate::agent::{artifact, finish, framed, held, proof};
 use crate::wire::{Ask, Reply};
-use crate::world::{JOIN, World, spec};
+use crate::world::{JOIN, World, eventually, spec};
 
 /// The moment at which all of it happens, and at which the scripted agent reads its logs: 2026-09-21T14:13:20Z.
 const NOW: u64 = 1_790_000_000_000;
@@ -50,8 +50,14 @@ pub(crate) struct Tour {
 /// All examples by their names.
 pub(crate) async fn examples() -> BTreeMap<&'static str, String> {
     let nexus = Arc::new(MemoryNexus::new(Clock::from_fn(|| NOW)));
+    let world = World::over(nexus).await;
+    // Replies name the era once the nexus was looked at.
+    eventually("it is ready", || async {
+        (world.ask("GET", "/readyz").send().await.status == 200).then_some(())
+    })
+    .await;
     let mut tour = Tour {
-        world: World::over(nexus).await,
+        world,
         examples: BTreeMap::new(),
     };
     let agent = tour.enrol().await;
@@ -119,7 +125,7 @@ impl Tour {
             executor: "process".to_owned(),
             version: "0.1.0".to_owned(),
         };
-        let _: Enrolled = self.post("enrol", "/v1/agents", &agent).await;
+        let _enrolled: Enrolled = self.post("enrol", "/v1/agents", &agent).await;
         agent
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use domain::JobId;
+use nexus::{Clock, MemoryNexus};
 use protocol::leases::{FinishResult, Standing};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -9,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::agent::{Agent, proof, success};
 use crate::fragile::FragileNexus;
 use crate::waiting::are_parked;
-use crate::world::{JOIN, World};
+use crate::world::{JOIN, World, eventually};
 
 /// A claim that its agent gives up.
 struct GivenUp(TcpStream);
@@ -40,26 +42,65 @@ impl GivenUp {
     }
 }
 
-#[tokio::test]
-async fn a_lease_that_is_being_given_back_is_told_to_nobody() {
-    let nexus = Arc::new(FragileNexus::new());
-    let world = World::over(Arc::clone(&nexus) as _).await;
-    let agent = world.agent("forge").await;
-    let claim = GivenUp::parked(&world, &agent, 1).await;
+/// Two coordinators over one nexus, an agent whose claim at the first one was committed after it went away, and the
+/// commit that gives the lease back, which stands still. The job is returned.
+async fn given_up_at_the_first() -> (Arc<FragileNexus>, World, World, Agent, JobId) {
+    let shared = Arc::new(MemoryNexus::new(Clock::system()));
+    let nexus = Arc::new(FragileNexus::before(Arc::clone(&shared)));
+    let first = World::over(Arc::clone(&nexus) as _).await;
+    let other = World::over(shared).await;
+    let agent = first.agent("forge").await;
+    let claim = GivenUp::parked(&first, &agent, 1).await;
     nexus.hold("commit job/");
-    let id = world.submit().await;
+    let id = other.submit().await;
     nexus.holds(1).await;
     claim.goes_away().await;
     nexus.let_go(1);
-    // The claim is committed, and the commit that gives the lease back stands still.
     nexus.holds(2).await;
-    assert_eq!(agent.claim(1, 0).await.leases, []);
-    assert_eq!(agent.renew(&[]).await.unlisted, []);
+    (nexus, first, other, agent, id)
+}
+
+#[tokio::test]
+async fn a_lease_that_another_coordinator_tells_of_is_not_given_back() {
+    let (nexus, first, other, agent, id) = given_up_at_the_first().await;
+    let agent = Agent {
+        client: other.machine.clone(),
+        ..agent
+    };
+    let lease = agent.one().await;
+    assert_eq!((&lease.job, lease.attempt), (&id, 1));
     nexus.let_go(usize::MAX);
+    // Both coordinators know it as the agent's, and nobody takes it back.
+    assert_eq!(agent.renew(&[proof(&lease)]).await.standings, [Standing::Live]);
+    let at_first = Agent {
+        client: first.machine.clone(),
+        ..agent
+    };
+    eventually("the give-back was refused", || async {
+        (nexus.tally("job").refused == 1).then_some(())
+    })
+    .await;
+    assert_eq!(at_first.finish(vec![success(&lease)]).await, [FinishResult::Done]);
+    assert_eq!(other.job(&id).await.attempt, 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_given_back_is_told_by_no_coordinator() {
+    let (nexus, _first, other, agent, id) = given_up_at_the_first().await;
+    nexus.let_go(usize::MAX);
+    eventually("the job is queued again", || async {
+        (other.job(&id).await.state.as_str() == "queued").then_some(())
+    })
+    .await;
+    let agent = Agent {
+        client: other.machine.clone(),
+        ..agent
+    };
+    assert_eq!(agent.renew(&[]).await.unlisted, []);
     let lease = agent.one().await;
     assert_eq!((&lease.job, lease.attempt), (&id, 2));
     assert_eq!(agent.finish(vec![success(&lease)]).await, [FinishResult::Done]);
-    let job = world.job(&id).await;
+    let job = other.job(&id).await;
     let outcomes: Vec<&str> = job.attempts.iter().map(|one| one.outcome.as_str()).collect();
     assert_eq!(outcomes, ["given_back", "succeeded"]);
 }

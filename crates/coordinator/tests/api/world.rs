@@ -74,13 +74,14 @@ impl World {
             .unwrap()
             .with_blob_bytes_max(1 << 20);
         let tx_ids = Arc::new(|| TxId(getrandom::u64().unwrap()));
-        let coordinator = Coordinator::new(Parts {
+        let coordinator = Coordinator::over_its_own(Parts {
             ledger: Ledger::new(nexus, "default".parse().unwrap(), tx_ids),
             vault: vault.clone(),
             access: Access::new(ADMIN, JOIN),
             seal: LeaseSeal::new([7; 32]),
             config,
             trees: std::iter::once(own).chain(beside).collect(),
+            link: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

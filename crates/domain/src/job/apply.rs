@@ -11,6 +11,7 @@ use crate::entity::{Followup, Move, Step};
 use crate::id::Principal;
 use crate::job::event::{JobEvent, Report, RunEnd};
 use crate::job::fact::JobFact;
+use crate::job::lease;
 use crate::job::retry::{Verdict, after_failure, after_give_back};
 use crate::job::state::{Attempt, AttemptEnd, CancelRequest, Evidence, Running, State, StateName, Waits};
 use crate::job::{EndedBy, Job, LastEnd};
@@ -79,26 +80,7 @@ fn queued(job: &Job, waits: Waits, event: JobEvent, now: Timestamp) -> Result<St
             Waits::Nothing | Waits::Until(_) => Ok(Step::Same),
         },
         JobEvent::Claimed { agent } => match waits {
-            Waits::Nothing => {
-                let attempt = job.attempt + 1;
-                let fact = JobFact::Claimed {
-                    attempt,
-                    agent: agent.clone(),
-                };
-                let state = State::Running(Running {
-                    agent,
-                    started_at: now,
-                    cancel: None,
-                });
-                Ok(moved(
-                    &Job {
-                        attempt,
-                        ..job.clone()
-                    },
-                    fact,
-                    state,
-                ))
-            }
+            Waits::Nothing => Ok(lease::claimed(job, agent, now)),
             Waits::Until(_) | Waits::ForGroup => Err(Refused::NotClaimable {
                 state: StateName::Queued,
             }),
@@ -375,7 +357,7 @@ fn replay(job: &Job, attempt: u32, by: EndedBy) -> Result<Step<Job>, Refused> {
 }
 
 /// Builds the step to `state`. A job that leaves its group's room makes the group's next job due for admission.
-fn moved(job: &Job, fact: JobFact, state: State) -> Step<Job> {
+pub(super) fn moved(job: &Job, fact: JobFact, state: State) -> Step<Job> {
     let held_room = job.holds_room();
     let next = Job { state, ..job.clone() };
     let waits_for_room = matches!(

@@ -65,4 +65,33 @@ pub enum JobFact {
         /// Why.
         cause: Cause,
     },
+    /// Its record could not be read where it stood, so it was put aside for somebody who can. Says nothing of the job
+    /// itself, and no later fact follows from it.
+    Quarantined {
+        /// The ordered set in which it stood.
+        from: String,
+        /// Why it cannot be read.
+        why: String,
+    },
+    /// Its record can be read again, and it stands where it should.
+    Restored,
+}
+
+impl JobFact {
+    /// Says whether this tells of a transition. What happens to a record that cannot be read is no part of the chain of
+    /// a job's facts.
+    pub const fn is_transition(&self) -> bool {
+        match self {
+            Self::Quarantined { .. } | Self::Restored => false,
+            Self::Submitted { .. }
+            | Self::Due
+            | Self::Admitted
+            | Self::Claimed { .. }
+            | Self::Finished { .. }
+            | Self::GivenBack { .. }
+            | Self::LeaseTaken { .. }
+            | Self::CancelRequested { .. }
+            | Self::Rejected { .. } => true,
+        }
+    }
 }

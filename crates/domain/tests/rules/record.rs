@@ -70,7 +70,7 @@ fn jobs() -> [(&'static str, Job); 9] {
 }
 
 /// A fact of each kind.
-fn facts() -> [(&'static str, JobFact); 9] {
+fn facts() -> [(&'static str, JobFact); 11] {
     let report = Report {
         end: RunEnd::Succeeded,
         evidence: Some(evidence()),
@@ -115,6 +115,14 @@ fn facts() -> [(&'static str, JobFact); 9] {
                 cause: Cause::InputMissing { path: "a".to_owned() },
             },
         ),
+        (
+            "fact-quarantined",
+            JobFact::Quarantined {
+                from: "timers".to_owned(),
+                why: "damaged".to_owned(),
+            },
+        ),
+        ("fact-restored", JobFact::Restored),
     ]
 }
 
@@ -212,6 +220,7 @@ fn fields_that_a_newer_minor_version_added_are_passed_over() {
         "lease_taken",
         "cancel_requested",
         "rejected",
+        "quarantined",
     ];
     for (name, job) in jobs() {
         let newer = with_newer_fields(read(&cbor(&job)), &variants);

@@ -9,7 +9,7 @@ use crate::pool::{Pool, agent, keyed, spec};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn record(n: u8) -> AgentRecord {
+pub(crate) fn record(n: u8) -> AgentRecord {
     AgentRecord {
         id: agent(n).id,
         name: agent(n).name,
@@ -32,7 +32,7 @@ async fn an_agent_is_listed_with_when_it_enrolled_first_and_was_seen_last() {
     pool.ledger.enrol(&record(1)).await.unwrap();
     pool.ledger.enrol(&record(2)).await.unwrap();
     pool.advance(HOUR / 4);
-    pool.ledger.touch(&agent(1).id).await.unwrap();
+    pool.ledger.touch(&[agent(1).id].into()).await.unwrap();
     let agents = pool.ledger.agents().await.unwrap();
     let seen: Vec<_> = agents
         .iter()
@@ -57,7 +57,7 @@ async fn a_silent_agent_is_forgotten_unless_it_holds_a_lease() {
     }
     pool.claim(1, 1).await;
     pool.advance(HOUR);
-    pool.ledger.touch(&agent(3).id).await.unwrap();
+    pool.ledger.touch(&[agent(3).id].into()).await.unwrap();
     assert_eq!(pool.ledger.forget_agents().await.unwrap(), 1);
     assert_eq!(pool.ledger.agent(&agent(2).id).await.unwrap(), None);
     assert_eq!(pool.ledger.agents().await.unwrap().len(), 2);
@@ -73,7 +73,7 @@ async fn an_agent_that_comes_back_just_then_is_not_forgotten() {
     pool.advance(HOUR * 2);
     let other = pool.other();
     pool.nexus.before_next_commit(async move {
-        other.touch(&agent(1).id).await.unwrap();
+        other.touch(&[agent(1).id].into()).await.unwrap();
     });
     assert_eq!(pool.ledger.forget_agents().await.unwrap(), 0);
     assert!(pool.ledger.agent(&agent(1).id).await.unwrap().is_some());

@@ -43,7 +43,7 @@ async fn a_jobs_facts_tell_its_life_and_follow_each_other() {
         ]
     );
     assert!(facts.is_sorted_by_key(|(entry, _)| entry.at));
-    let head = pool.ledger.load(&id).await.unwrap().unwrap().record.head;
+    let head = pool.ledger.load(&id).await.unwrap().unwrap().head();
     assert_eq!(verify_chain(&facts, head), None);
     pool.check().await;
 }
@@ -59,6 +59,8 @@ const fn name(fact: &JobFact) -> &'static str {
         JobFact::LeaseTaken { .. } => "lease taken",
         JobFact::CancelRequested { .. } => "cancel requested",
         JobFact::Rejected { .. } => "rejected",
+        JobFact::Quarantined { .. } => "quarantined",
+        JobFact::Restored => "restored",
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ pub(crate) struct FaultyNexus {
     calls_left: AtomicUsize,
     torn_after: AtomicUsize,
     commits: AtomicUsize,
+    /// How far the clock is behind.
+    behind: AtomicU64,
 }
 
 impl FaultyNexus {
@@ -38,6 +40,7 @@ impl FaultyNexus {
             calls_left: AtomicUsize::new(ENDLESS),
             torn_after: AtomicUsize::new(ENDLESS),
             commits: AtomicUsize::new(0),
+            behind: AtomicU64::new(0),
         }
     }
 
@@ -47,6 +50,11 @@ impl FaultyNexus {
             .lock()
             .unwrap()
             .push_back(Box::pin(interruption));
+    }
+
+    /// The clock shows so many milliseconds less from now on.
+    pub(crate) fn step_back(&self, millis: u64) {
+        self.behind.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// The next commits are done, but nobody hears of it.
@@ -193,7 +201,10 @@ impl Nexus for FaultyNexus {
     }
 
     async fn now(&self) -> Result<Timestamp, NexusError> {
-        self.call()?.now().await
+        let now = self.call()?.now().await?;
+        Ok(Timestamp(
+            now.0.saturating_sub(self.behind.load(Ordering::SeqCst)),
+        ))
     }
 
     async fn standing(&self) -> Result<Standing, NexusError> {

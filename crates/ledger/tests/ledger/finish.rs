@@ -7,7 +7,7 @@ use domain::{Cause, Digest, Refused, State};
 use ledger::record::ArtifactRecord;
 use ledger::{FinishItem, FinishRefused, LogChunk, LogPiece};
 
-use crate::pool::{Pool, TTL, ended, ended_with, evidence, retried, spec};
+use crate::pool::{Pool, TTL, ended, ended_with, evidence, lease, retried, spec};
 
 #[tokio::test]
 async fn a_finish_ends_the_job_with_what_it_left() {
@@ -111,7 +111,7 @@ async fn a_log_that_is_not_complete_refuses_the_finish_and_says_what_is_there() 
         offset: 0,
         bytes: b"buil".to_vec(),
     };
-    pool.ledger.append_log(&id, 1, &chunk).await.unwrap();
+    pool.ledger.append_log(&lease(&id, 1), &chunk).await.unwrap();
     let before = pool.dump().await;
     let answers = pool.ledger.finish(&[ended_with(&id, b"built")]).await;
     assert!(
@@ -126,7 +126,7 @@ async fn a_log_that_is_not_complete_refuses_the_finish_and_says_what_is_there() 
         offset: 4,
         bytes: b"t".to_vec(),
     };
-    pool.ledger.append_log(&id, 1, &rest).await.unwrap();
+    pool.ledger.append_log(&lease(&id, 1), &rest).await.unwrap();
     assert!(pool.ledger.finish(&[ended_with(&id, b"built")]).await[0].is_ok());
     pool.check().await;
 }
@@ -140,7 +140,7 @@ async fn a_log_of_which_a_part_was_shipped_already_does_not_come_along_again() {
         offset: 0,
         bytes: b"bu".to_vec(),
     };
-    pool.ledger.append_log(&id, 1, &chunk).await.unwrap();
+    pool.ledger.append_log(&lease(&id, 1), &chunk).await.unwrap();
     let item = FinishItem {
         log: Some(b"built".to_vec()),
         ..ended_with(&id, b"built")
@@ -166,10 +166,13 @@ async fn a_log_that_grows_under_the_finish_is_not_cut_off() {
         offset,
         bytes: bytes.to_vec(),
     };
-    pool.ledger.append_log(&id, 1, &chunk(0, b"built")).await.unwrap();
+    pool.ledger
+        .append_log(&lease(&id, 1), &chunk(0, b"built"))
+        .await
+        .unwrap();
     let (other, job, more) = (pool.other(), id.clone(), chunk(5, b"!"));
     pool.nexus.before_next_commit(async move {
-        other.append_log(&job, 1, &more).await.unwrap();
+        other.append_log(&lease(&job, 1), &more).await.unwrap();
     });
     let answers = pool.ledger.finish(&[ended_with(&id, b"built")]).await;
     assert!(
@@ -259,7 +262,7 @@ async fn one_bad_item_does_not_spoil_a_batch() {
         ended(&unknown, 1, RunEnd::Succeeded),
         ended(&ids[0], 1, RunEnd::Succeeded),
         mismatch,
-        ended(&ids[3], 1, RunEnd::Succeeded),
+        ended(&ids[3], 2, RunEnd::Succeeded),
         ended(&ids[2], 1, RunEnd::Failed(Cause::Exit { code: 2 })),
     ];
     let answers = pool.ledger.finish(&items).await;

@@ -38,7 +38,7 @@ async fn an_unreadable_job_stops_no_renewal_and_is_not_lost() {
         })
         .collect();
     pool.advance(Duration::from_secs(10));
-    let answers = pool.ledger.renew(&agent(1).id, &items, TTL).await.unwrap();
+    let answers = pool.ledger.renew(&agent(1), &items, TTL).await.unwrap();
     assert_eq!(answers, [Renewed::Live, Renewed::Live]);
     let leases = pool.ledger.leases_of(&agent(1).id, |_| false).await.unwrap();
     assert_eq!(leases.len(), 1);
@@ -91,7 +91,7 @@ async fn an_unreadable_job_and_agent_stop_no_listing() {
     assert_eq!(pool.ledger.page(None, None, 10).await.unwrap().jobs.len(), 1);
     let ulids: Vec<String> = ids.iter().map(|id| id.ulid().to_owned()).collect();
     assert_eq!(pool.ledger.jobs(&ulids).await.unwrap().len(), 1);
-    pool.ledger.touch(&agent(1).id).await.unwrap();
+    pool.ledger.touch(&[agent(1).id].into()).await.unwrap();
     pool.poison(keys::agent(&agent(1).id)).await;
     assert!(pool.ledger.agents().await.unwrap().is_empty());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::job::{Evidence, GiveBack, Group, Report, RunEnd, Usage};
 use domain::plan::LaneDemand;
 use domain::units::Span;
-use domain::{AgentRef, Digest, Job, JobEvent, JobId, JobSpec, State, Timestamp};
+use domain::{AgentId, AgentRef, Digest, Job, JobEvent, JobId, JobSpec, ProvenLease, State, Timestamp};
 use ledger::fsck::fsck;
 use ledger::{
     Claimant, Claimed, Claims, FinishItem, FinishRefused, Granted, Idempotency, Ledger, Reaped, RenewItem,
@@ -72,6 +72,12 @@ impl Pool {
         }
     }
 
+    /// Another primary answers from now on, whose clock is behind; the nexus in memory never goes back by itself.
+    pub(crate) fn step_back(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).expect("a short time");
+        self.nexus.step_back(millis);
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.clock.load(Ordering::SeqCst))
     }
@@ -100,7 +106,7 @@ impl Pool {
     pub(crate) async fn claim_for(&self, claimants: &[Claimant]) -> Vec<Claimed> {
         let mut all = Vec::new();
         while let Some(rest) = claimants.get(all.len()..).filter(|rest| !rest.is_empty()) {
-            let Claims { claimed, unwanted } = self.ledger.claim(rest, TTL).await.unwrap();
+            let Claims { claimed, unwanted, .. } = self.ledger.claim(rest, TTL).await.unwrap();
             self.ledger.put_back(unwanted).await;
             all.extend(claimed);
         }
@@ -121,19 +127,36 @@ impl Pool {
             attempt,
             ran: Duration::ZERO,
         };
-        let answers = self.ledger.renew(&agent(a).id, &[item], TTL).await;
+        let answers = self.ledger.renew(&agent(a), &[item], TTL).await;
         answers.unwrap().pop().unwrap()
     }
 
     pub(crate) async fn finish(&self, job: &JobId, attempt: u32, end: RunEnd) -> Result<(), FinishRefused> {
-        let mut answers = self.ledger.finish(&[ended(job, attempt, end)]).await;
-        answers.pop().unwrap()
+        let holder = self.holder(job).await;
+        let mut item = ended(job, attempt, end);
+        item.lease.agent = holder;
+        self.ledger.finish(&[item]).await.pop().unwrap()
+    }
+
+    /// The agent that holds the job's lease, or the first one.
+    async fn holder(&self, job: &JobId) -> AgentId {
+        match self.other().load(job).await.unwrap().map(|job| job.into_job()) {
+            Some(Job {
+                state: State::Running(running),
+                ..
+            }) => running.agent.id,
+            _ => agent(1).id,
+        }
     }
 
     pub(crate) async fn give_back(&self, job: &JobId, attempt: u32) {
         let why = GiveBack::Drain;
-        let event = JobEvent::GivenBack { attempt, why };
-        self.ledger.apply(job, event).await.unwrap();
+        let holder = self.holder(job).await;
+        let lease = ProvenLease {
+            agent: holder,
+            ..lease(job, attempt)
+        };
+        self.ledger.give_back(&lease, why).await.unwrap();
     }
 
     pub(crate) async fn cancel(&self, job: &JobId) {
@@ -165,7 +188,7 @@ impl Pool {
 
     pub(crate) async fn job(&self, id: &JobId) -> Job {
         let stored = self.other().load(id).await.unwrap().expect("the job is there");
-        stored.record.job
+        stored.into_job()
     }
 
     pub(crate) async fn state(&self, id: &JobId) -> State {
@@ -284,11 +307,19 @@ pub(crate) fn evidence(log: &[u8]) -> Evidence {
     }
 }
 
-/// A run that ended and wrote no log.
-pub(crate) fn ended(job: &JobId, attempt: u32, end: RunEnd) -> FinishItem {
-    FinishItem {
+/// A lease of the first agent.
+pub(crate) fn lease(job: &JobId, attempt: u32) -> ProvenLease {
+    ProvenLease {
         job: job.clone(),
         attempt,
+        agent: agent(1).id,
+    }
+}
+
+/// A run of the first agent that ended and wrote no log.
+pub(crate) fn ended(job: &JobId, attempt: u32, end: RunEnd) -> FinishItem {
+    FinishItem {
+        lease: lease(job, attempt),
         report: Report {
             end,
             evidence: Some(evidence(b"")),

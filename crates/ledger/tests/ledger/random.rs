@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::job::{AttemptEnd, RunEnd};
-use domain::{Cause, Job, JobEvent, JobId, JobSpec};
+use domain::{Cause, Job, JobId, JobSpec, ProvenLease};
 use ledger::{Claims, FinishRefused, LogChunk, RenewItem, Renewed};
 use proptest::prelude::*;
 
@@ -104,6 +104,13 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+fn lease_of(a: u8, job: &JobId, attempt: u32) -> ProvenLease {
+    ProvenLease {
+        agent: agent(a).id,
+        ..crate::pool::lease(job, attempt)
+    }
+}
+
 /// What everybody else remembers, to hold it against the store.
 #[derive(Default)]
 struct Memory {
@@ -114,7 +121,7 @@ struct Memory {
     /// What agents believe to hold.
     leases: BTreeMap<u8, Vec<(JobId, u32)>>,
     /// Finishes that were ever sent.
-    sent: Vec<(JobId, u32, RunEnd)>,
+    sent: Vec<(ProvenLease, RunEnd)>,
     /// Each job as it was last seen.
     seen: BTreeMap<JobId, Job>,
 }
@@ -150,37 +157,32 @@ impl Memory {
             Step::Claim { agent: a, n } => {
                 let claimant = pool.claimant(a, n).await;
                 let claimed = pool.ledger.claim(&[claimant], TTL).await;
-                if let Ok(Claims { claimed, unwanted }) = claimed {
+                if let Ok(Claims { claimed, unwanted, .. }) = claimed {
                     pool.ledger.put_back(unwanted).await;
                     let leases = claimed.into_iter().flat_map(|claimed| claimed.leases);
                     self.hold(a, leases.map(|lease| lease.job));
                 }
             }
             Step::Adopt { agent: a } => {
-                let leases = pool.ledger.leases_of(&agent(a).id, |_| false).await;
+                let leases = pool.ledger.tell(&agent(a).id, |_| false, TTL).await;
                 self.hold(a, leases.unwrap_or_default().into_iter().map(|lease| lease.job));
             }
             Step::Renew { agent: a } => self.renew(pool, a).await,
             Step::Log { agent: a } => {
                 if let Some((job, attempt)) = self.first_lease(a) {
-                    let stored = pool
-                        .other()
-                        .log_status(&job, attempt)
-                        .await
-                        .unwrap()
-                        .record
-                        .stored();
+                    let stored = pool.other().log_status(&job, attempt).await.unwrap().stored();
                     let chunk = LogChunk {
                         offset: stored,
                         bytes: b"line\n".to_vec(),
                     };
-                    drop(pool.ledger.append_log(&job, attempt, &chunk).await);
+                    drop(pool.ledger.append_log(&lease_of(a, &job, attempt), &chunk).await);
                 }
             }
             Step::Finish { agent: a, end } => {
                 if let Some((job, attempt)) = self.first_lease(a) {
-                    self.sent.push((job.clone(), attempt, run_end(end)));
-                    if self.finish(pool, (job.clone(), attempt, run_end(end))).await {
+                    let lease = lease_of(a, &job, attempt);
+                    self.sent.push((lease.clone(), run_end(end)));
+                    if self.finish(pool, (lease, run_end(end))).await {
                         self.forget(a, &job);
                     }
                 }
@@ -193,11 +195,7 @@ impl Memory {
             Step::GiveBack { agent: a } => {
                 if let Some((job, attempt)) = self.first_lease(a) {
                     let why = domain::job::GiveBack::Drain;
-                    drop(
-                        pool.ledger
-                            .apply(&job, JobEvent::GivenBack { attempt, why })
-                            .await,
-                    );
+                    drop(pool.ledger.give_back(&lease_of(a, &job, attempt), why).await);
                     self.forget(a, &job);
                 }
             }
@@ -234,7 +232,7 @@ impl Memory {
             .collect();
         let answers = pool
             .ledger
-            .renew(&agent(a).id, &items, TTL)
+            .renew(&agent(a), &items, TTL)
             .await
             .unwrap_or_default();
         for ((job, _), answer) in leases.iter().zip(answers) {
@@ -245,14 +243,13 @@ impl Memory {
     }
 
     /// Sends a finish; true when it is settled. A log that was shipped before is part of it.
-    async fn finish(&mut self, pool: &Pool, (job, attempt, end): (JobId, u32, RunEnd)) -> bool {
+    async fn finish(&mut self, pool: &Pool, (lease, end): (ProvenLease, RunEnd)) -> bool {
+        let (job, attempt) = (lease.job.clone(), lease.attempt);
         let log = pool.other().log_tail(&job, attempt).await.unwrap();
         let mut item = ended(&job, attempt, end.clone());
         item.report.evidence = Some(crate::pool::evidence(&log));
-        let was_live = self
-            .seen
-            .get(&job)
-            .is_some_and(|job| matches!(job.state, domain::State::Running(_)) && job.attempt == attempt);
+        item.lease = lease.clone();
+        let was_live = self.seen.get(&job).is_some_and(|job| lease.is_live(job));
         let answer = pool.ledger.finish(&[item]).await.pop().unwrap();
         if answer.is_ok() && was_live {
             self.finished.push((job, attempt, attempt_end(end)));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::plan::BEAT_GAP_MAX;
 use domain::{Cause, State};
-use ledger::{HOLD, PASS_MAX, Renewed, TAKEN_MAX};
+use ledger::{HOLD, PASS_MAX, Renewed, TAKEN_MAX, keys};
 
 use crate::pool::{BEAT, Pool, TTL, retried, spec};
 
@@ -56,7 +56,7 @@ async fn a_lease_that_was_renewed_a_moment_ago_is_not_taken() {
             attempt: 1,
             ran: Duration::ZERO,
         };
-        let agent = crate::pool::agent(1).id;
+        let agent = crate::pool::agent(1);
         assert_eq!(other.renew(&agent, &[item], TTL).await.unwrap(), [Renewed::Live]);
     });
     assert_eq!(pool.reap().await.taken, 0);
@@ -125,15 +125,32 @@ async fn a_pass_takes_only_so_much_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
+async fn a_take_that_nobody_claimed_comes_back_in_one_pass_however_large_it_was() {
+    const JOBS: usize = 3 * PASS_MAX;
+    let pool = Pool::with_reapers().await;
+    pool.submit(vec![spec(); JOBS]).await;
+    let claimant = pool.claimant(1, JOBS).await;
+    pool.nexus.crash_after(2);
+    assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
+    pool.nexus.heal();
+    assert_eq!(pool.set(keys::HELD).await.len(), JOBS);
+    assert_eq!(pool.reap_for(HOLD - BEAT).await.returned, 0);
+    pool.advance(BEAT);
+    assert_eq!(pool.reap().await.returned, JOBS);
+    pool.check().await;
+}
+
+#[tokio::test]
 async fn two_reapers_take_a_lease_once() {
     let pool = Pool::with_reapers().await;
     let id = pool.submit_one(retried(3)).await;
     pool.claim(1, 1).await;
     pool.reap_for(TTL - BEAT).await;
     pool.advance(BEAT);
-    let other = pool.other();
+    let (other, advance) = (pool.other(), pool.clock_hand());
     pool.nexus.before_next_commit(async {});
     pool.nexus.before_next_commit(async move {
+        advance(BEAT);
         assert_eq!(other.reap(TTL).await.unwrap().taken, 1);
     });
     assert_eq!(pool.reap().await.taken, 0);
@@ -209,9 +226,9 @@ async fn a_hold_is_returned_in_a_grace_as_well() {
     pool.nexus.crash_after(2);
     assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
     pool.nexus.heal();
-    pool.advance(HOLD - Duration::from_millis(1));
+    pool.advance(HOLD - BEAT);
     assert_eq!(pool.reap().await.returned, 0);
-    pool.advance(Duration::from_millis(1));
+    pool.advance(BEAT);
     let pass = pool.reap().await;
     assert!(pass.grace && pass.returned == 1);
     assert_eq!(pool.claim(1, 1).await[0].job.id, id);
@@ -233,4 +250,65 @@ async fn two_reapers_return_a_hold_once() {
     });
     assert_eq!(pool.reap().await.returned, 0);
     pool.check().await;
+}
+
+#[tokio::test]
+async fn reapers_that_tick_at_the_same_time_work_once() {
+    let pool = Pool::with_reapers().await;
+    pool.advance(BEAT);
+    let others = [pool.other(), pool.other()];
+    assert!(pool.reap().await.beat);
+    for other in &others {
+        assert!(!other.reap(TTL).await.unwrap().beat);
+    }
+    pool.advance(BEAT);
+    assert!(others[1].reap(TTL).await.unwrap().beat);
+    assert!(!pool.reap().await.beat);
+}
+
+#[tokio::test]
+async fn the_beat_of_a_reaper_that_is_a_moment_ahead_is_no_gap() {
+    let pool = Pool::with_reapers().await;
+    pool.advance(BEAT);
+    // Another one ticks between this one's two reads, so its beat is younger than the first of them.
+    let (other, advance) = (pool.other(), pool.clock_hand());
+    pool.nexus.before_next_commit(async move {
+        advance(Duration::from_millis(3));
+        assert!(other.reap(TTL).await.unwrap().beat);
+    });
+    assert!(!pool.reap().await.beat);
+    pool.advance(BEAT);
+    assert!(!pool.reap().await.grace);
+}
+
+#[tokio::test]
+async fn a_nexus_whose_clock_steps_back_takes_nothing_and_strands_nothing() {
+    let pool = Pool::with_reapers().await;
+    let ids = pool.submit(vec![retried(2); 2]).await;
+    pool.claim(1, 1).await;
+    let claimant = pool.claimant(2, 1).await;
+    pool.nexus.crash_after(3);
+    assert!(pool.ledger.claim(&[claimant], TTL).await.is_err());
+    pool.nexus.heal();
+    // A new primary answers whose clock is an hour behind.
+    pool.step_back(Duration::from_secs(3_600));
+    let first = pool.reap().await;
+    assert!(first.grace && first.taken == 0);
+    assert_eq!(pool.renew(1, &ids[0], 1).await, Renewed::Live);
+    // What is held until an hour from now is claimable at once, and the lease of an agent that has gone is taken.
+    assert_eq!(pool.claim(3, 2).await[0].job.id, ids[1]);
+    assert_eq!(pool.reap_for(TTL * 3).await.taken, 2);
+    pool.check().await;
+}
+
+#[tokio::test]
+async fn a_beat_that_cannot_be_read_is_begun_anew_with_a_grace() {
+    let pool = Pool::with_reapers().await;
+    pool.submit_one(spec()).await;
+    pool.claim(1, 1).await;
+    pool.poison(ledger::keys::BEAT.to_owned()).await;
+    pool.advance(TTL);
+    assert!(!pool.reap().await.beat);
+    assert!(pool.reap().await.grace);
+    assert_eq!(pool.reap_for(TTL).await.taken, 1);
 }

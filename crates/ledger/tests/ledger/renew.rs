@@ -77,7 +77,7 @@ async fn items_are_answered_in_their_order_each_on_its_own() {
         item(&ids[0], 1),
         item(&ids[1], 1),
     ];
-    let answers = pool.ledger.renew(&agent(1).id, &items, TTL).await.unwrap();
+    let answers = pool.ledger.renew(&agent(1), &items, TTL).await.unwrap();
     assert_eq!(
         answers,
         [Renewed::Cancel, Renewed::Lost, Renewed::Lost, Renewed::Live]
@@ -106,7 +106,7 @@ async fn a_renewal_that_was_held_up_does_not_bring_the_deadline_back() {
     let (other, renewal, advance) = (pool.other(), item(&id, 1), pool.clock_hand());
     pool.nexus.before_next_commit(async move {
         advance(Duration::from_secs(10));
-        let answers = other.renew(&agent(1).id, &[renewal], TTL).await.unwrap();
+        let answers = other.renew(&agent(1), &[renewal], TTL).await.unwrap();
         assert_eq!(answers, [Renewed::Live]);
     });
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
@@ -141,7 +141,7 @@ async fn a_job_that_changes_without_end_is_contended_and_its_lease_stays() {
         pool.nexus
             .before_next_commit(pool.rewriting(ledger::keys::job(id.ulid())));
     }
-    let answer = pool.ledger.renew(&agent(1).id, &[item(&id, 1)], TTL).await;
+    let answer = pool.ledger.renew(&agent(1), &[item(&id, 1)], TTL).await;
     assert!(matches!(answer, Err(LedgerError::Contended { job }) if job == id));
     assert_eq!(pool.renew(1, &id, 1).await, Renewed::Live);
     pool.check().await;
@@ -158,10 +158,10 @@ async fn a_run_whose_agent_never_ends_it_loses_its_lease_at_the_backstop() {
         (limit - Duration::from_millis(1), Renewed::Live),
         (limit, Renewed::Lost),
     ] {
-        let answers = pool.ledger.renew(&agent(1).id, &[after(ran)], TTL).await.unwrap();
+        let answers = pool.ledger.renew(&agent(1), &[after(ran)], TTL).await.unwrap();
         assert_eq!(answers, [standing]);
     }
-    let state = pool.ledger.load(&id).await.unwrap().unwrap().record.job.state;
+    let state = pool.ledger.load(&id).await.unwrap().unwrap().into_job().state;
     assert!(
         matches!(
             state,

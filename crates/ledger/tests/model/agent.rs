@@ -4,6 +4,8 @@
 //! freeze is no step here: a run is frozen once the tick of its fence has come, and a heard renewal thaws it.
 
 use domain::State;
+use domain::job::leases_set;
+use ledger::plan;
 use ledger::transaction::StoredJob;
 
 use crate::bounds::End;
@@ -33,7 +35,17 @@ impl Stage<'_> {
         let own = agent(a, process).id;
         let leases = self.world.pool.leases_of(&own);
         let job = *leases.iter().find(|job| self.is_unheard_of(**job))?;
-        let attempt = self.world.pool.job(job).job().attempt;
+        let before = self.world.pool.job(job).clone();
+        let attempt = before.job().attempt;
+        let lease = plan::Lease {
+            agent: &own,
+            attempt,
+            deadline: self.world.pool.score(&leases_set(&own), job)?,
+        };
+        let when = (crate::sample::time(self.world.now), self.ttl());
+        let (tx, _) = plan::tell(self.world.pool.tx_id(), &before, &lease, when)?;
+        assert!(self.world.pool.commit(&tx), "nothing comes between in one step");
+        self.note_renewal(job);
         self.grant(a, process, (job, attempt), self.world.now);
         Some(())
     }

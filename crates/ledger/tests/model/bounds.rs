@@ -65,6 +65,16 @@ impl End {
 }
 
 impl Bounds {
+    /// The longest TTL that an agent may have: so long that one missed tick is an outage and a punctual one is not.
+    pub(crate) fn ttl_max(&self) -> Duration {
+        TICK * u32::try_from(self.grace()).expect("a TTL has few ticks")
+    }
+
+    /// How many ticks a grace lasts.
+    pub(crate) const fn grace(&self) -> u64 {
+        self.ttl + 1
+    }
+
     /// One job and every fault.
     pub(crate) fn faults() -> Self {
         Self {

@@ -176,3 +176,15 @@ fn the_model_notices_a_finish_that_ignores_the_version() {
         Bounds::leases(),
     );
 }
+
+#[test]
+fn the_model_notices_a_give_back_that_ignores_the_telling() {
+    notices(
+        Mutation::GiveBackIgnoresTelling,
+        Promise::LeasesEndByTakingOrByTheirOwn,
+        Bounds {
+            depth: Some(9),
+            ..Bounds::faults()
+        },
+    );
+}

@@ -33,7 +33,7 @@ pub(crate) enum Reply {
 }
 
 impl Stage<'_> {
-    fn ttl(&self) -> std::time::Duration {
+    pub(crate) fn ttl(&self) -> std::time::Duration {
         TICK * u32::try_from(self.bounds.ttl).expect("a TTL has few ticks")
     }
 
@@ -74,8 +74,21 @@ impl Stage<'_> {
         if let Some(mutation) = self.mutation {
             mutation.claim(&mut tx);
         }
-        if self.commit(job, &tx, Deed::Claim) && reply == Reply::Arrives {
-            self.grant(a, process, (job, claimed.attempt), read_at + self.bounds.ttl);
+        if !self.commit(job, &tx, Deed::Claim) {
+            return Some(());
+        }
+        match reply {
+            Reply::Arrives => self.grant(a, process, (job, claimed.attempt), read_at + self.bounds.ttl),
+            Reply::Lost => {
+                self.world.coordinators[c] = Work::Untold {
+                    agent: a,
+                    process,
+                    job,
+                    attempt: claimed.attempt,
+                    deadline: Score::saturating(time(read_at + self.bounds.ttl).as_millis()),
+                    read_at,
+                };
+            }
         }
         Some(())
     }
@@ -149,7 +162,7 @@ impl Stage<'_> {
     }
 
     /// Reapers that have read this lease are told, for the judgement only.
-    fn note_renewal(&mut self, job: usize) {
+    pub(crate) fn note_renewal(&mut self, job: usize) {
         for work in &mut self.world.coordinators {
             if let Work::Reaping { targets, .. } = work {
                 for target in targets.iter_mut().filter(|target| target.job == job) {
@@ -230,13 +243,18 @@ impl Stage<'_> {
     }
 
     /// The transaction of a step, the record of ended attempts included: as the ledger makes it.
-    fn change(&mut self, before: &StoredJob, mut step: Move<domain::Job>, read_at: u64) -> Transaction {
+    pub(crate) fn change(
+        &mut self,
+        before: &StoredJob,
+        mut step: Move<domain::Job>,
+        read_at: u64,
+    ) -> Transaction {
         let ended = step.ended.take();
         let id = step.next.id.clone();
         let n = self.world.pool.number(id.ulid());
         let mut tx = changed(self.world.pool.tx_id(), before, step, time(read_at), None);
         if let Some(attempt) = ended {
-            keep_attempt(&mut tx, &id, attempt, self.world.pool.attempts(n).clone());
+            keep_attempt(&mut tx, &id, attempt, self.world.pool.attempts(n));
         }
         tx
     }
@@ -256,11 +274,16 @@ impl Stage<'_> {
             return None;
         };
         let id = self.world.pool.tx_id();
-        let (plan, tx) = plan::beat(id, last, time(read_at), self.ttl());
+        let beat = plan::beat(id, last.as_ref(), time(read_at), self.bounds.ttl_max());
+        let Some((plan, tx)) = beat else {
+            return Some(());
+        };
         if !self.world.pool.commit(&tx) {
             return Some(());
         }
-        let gap = last.is_none_or(|(_, beat)| time(read_at).since(beat.at) > domain::plan::BEAT_GAP_MAX);
+        let gap = last.is_none_or(|(_, beat)| {
+            time(read_at).since(beat.value.at) > domain::plan::beat_gap(self.bounds.ttl_max())
+        });
         if gap {
             self.world.ghost.served_since = read_at;
         }
@@ -345,12 +368,12 @@ impl Stage<'_> {
         Some(())
     }
 
-    fn finish_work(&mut self, c: usize) -> Work {
+    pub(crate) fn finish_work(&mut self, c: usize) -> Work {
         std::mem::replace(&mut self.world.coordinators[c], Work::Idle)
     }
 
     /// Commits a change of a job, and judges it.
-    fn commit(&mut self, job: usize, tx: &Transaction, deed: Deed) -> bool {
+    pub(crate) fn commit(&mut self, job: usize, tx: &Transaction, deed: Deed) -> bool {
         let before = Before::of(&self.world.pool, job);
         let is_applied = self.world.pool.commit(tx);
         if is_applied {

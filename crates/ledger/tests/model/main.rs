@@ -18,6 +18,7 @@ mod mutation;
 mod pool;
 mod promises;
 mod sample;
+mod untold;
 mod view;
 mod witness;
 mod world;

@@ -27,6 +27,7 @@ pub(crate) enum Action {
     Tick,
     Take { c: usize, a: usize },
     Claim { c: usize, reply: Reply },
+    GiveBackUntold { c: usize },
     Adopt { a: usize },
     ReadForRenewal { c: usize, a: usize },
     Renew { c: usize, reply: Reply },
@@ -80,6 +81,7 @@ impl Model for PoolModel {
             }
             Action::Take { c, a } => stage.take(c, a),
             Action::Claim { c, reply } => stage.claim(c, reply),
+            Action::GiveBackUntold { c } => stage.give_back_untold(c),
             Action::Adopt { a } => stage.adopt(a),
             Action::ReadForRenewal { c, a } => stage.read_for_renewal(c, a),
             Action::Renew { c, reply } => stage.renew(c, reply),
@@ -142,6 +144,7 @@ impl PoolModel {
         match work {
             Work::Idle => return,
             Work::Taken { .. } => actions.extend(answered(|c, reply| Action::Claim { c, reply })),
+            Work::Untold { .. } => actions.push(Action::GiveBackUntold { c }),
             Work::Renewing { .. } => actions.extend(answered(|c, reply| Action::Renew { c, reply })),
             Work::Handling { .. } => actions.extend(answered(|c, reply| Action::Handle { c, reply })),
             Work::BeatRead { .. } => actions.push(Action::Beat { c }),

@@ -21,6 +21,8 @@ pub(crate) enum Mutation {
     FinishIgnoresVersion,
     /// A renewal does not check that no other one has moved the deadline since.
     RenewalIgnoresOthers,
+    /// A claim that was not heard of is given back although its agent was told of it since.
+    GiveBackIgnoresTelling,
 }
 
 impl Mutation {
@@ -59,6 +61,12 @@ impl Mutation {
 
     pub(crate) fn claim(self, tx: &mut Transaction) {
         if self == Self::ClaimIgnoresHold {
+            tx.guards.retain(|guard| !matches!(guard, Guard::Member(..)));
+        }
+    }
+
+    pub(crate) fn untold(self, tx: &mut Transaction) {
+        if self == Self::GiveBackIgnoresTelling {
             tx.guards.retain(|guard| !matches!(guard, Guard::Member(..)));
         }
     }

@@ -9,7 +9,7 @@ use domain::job::{AGENT_LEASES_FAMILY, Attempt, leases_set};
 use domain::plan::LaneDemand;
 use domain::{AgentId, Lane};
 use ledger::plan::Overdue;
-use ledger::record::{self, AttemptsRecord, BeatRecord};
+use ledger::record::{AttemptsRecord, BeatRecord, Stored};
 use ledger::transaction::{StoredJob, created};
 use ledger::{keys, plan};
 use nexus::{Ascending, Outcome, Score, Set, Store, Transaction, TxId, Version};
@@ -25,7 +25,7 @@ const PAGE: usize = 16;
 pub(crate) struct Pool {
     store: Arc<Store>,
     jobs: Vec<Arc<StoredJob>>,
-    attempts: Vec<Arc<AttemptsRecord>>,
+    attempts: Vec<Arc<Stored<AttemptsRecord>>>,
     next_tx: u64,
 }
 
@@ -86,13 +86,14 @@ impl Pool {
     }
 
     /// The ended attempts of a job that it went on after.
-    pub(crate) fn attempts(&self, n: usize) -> &AttemptsRecord {
+    pub(crate) fn attempts(&self, n: usize) -> &Stored<AttemptsRecord> {
         &self.attempts[n]
     }
 
     /// Every ended attempt of a job, oldest first.
     pub(crate) fn ended(&self, n: usize) -> impl Iterator<Item = &Attempt> {
         self.attempts[n]
+            .value
             .ended
             .iter()
             .chain(self.jobs[n].job().state.final_attempt())
@@ -180,9 +181,9 @@ impl Pool {
     }
 
     /// The newest beat of a reaper.
-    pub(crate) fn beat(&self) -> Option<(Version, BeatRecord)> {
+    pub(crate) fn beat(&self) -> Option<(Version, Stored<BeatRecord>)> {
         let found = self.store.fetch(&[keys::BEAT.to_owned()]).pop()??;
-        let beat = record::decode(keys::BEAT, &found.bytes).expect("the model's records are readable");
+        let beat = Stored::decode(keys::BEAT, found.bytes).expect("the model's records are readable");
         Some((found.version, beat))
     }
 
@@ -193,11 +194,11 @@ impl Pool {
         Arc::new(stored.expect("the model's records are readable"))
     }
 
-    fn read_attempts(&self, n: usize) -> AttemptsRecord {
+    fn read_attempts(&self, n: usize) -> Stored<AttemptsRecord> {
         let key = keys::attempts(&job_id(n));
         let found = self.store.fetch(std::slice::from_ref(&key)).pop().flatten();
-        found.map_or_else(AttemptsRecord::default, |found| {
-            record::decode(&key, &found.bytes).expect("the model's records are readable")
+        found.map_or_else(Stored::default, |found| {
+            Stored::decode(&key, found.bytes).expect("the model's records are readable")
         })
     }
 }

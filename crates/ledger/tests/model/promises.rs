@@ -55,6 +55,11 @@ pub(crate) enum Deed {
         attempt: u32,
     },
     Cancel,
+    /// The give-back of a claim whose reply was lost.
+    Untold {
+        /// Its agent has heard of it since.
+        heard: bool,
+    },
     Reap {
         renewed: bool,
         served: bool,
@@ -85,6 +90,7 @@ pub(crate) fn judge(before: &Before, pool: &Pool, n: usize, deed: Deed) -> Vec<P
     let own = |deed: Deed| match deed {
         Deed::ByAgent { attempt } => attempt == old.attempt,
         Deed::Reap { renewed, .. } => !renewed,
+        Deed::Untold { heard } => !heard,
         Deed::Claim | Deed::Cancel => false,
     };
     let rules = [
@@ -93,7 +99,7 @@ pub(crate) fn judge(before: &Before, pool: &Pool, n: usize, deed: Deed) -> Vec<P
             match deed {
                 Deed::Claim => !was_running,
                 Deed::ByAgent { attempt } => was_running && attempt == old.attempt,
-                Deed::Reap { .. } => was_running,
+                Deed::Reap { .. } | Deed::Untold { .. } => was_running,
                 Deed::Cancel => true,
             },
         ),

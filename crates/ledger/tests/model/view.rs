@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::job::{AttemptEnd, LastEnd, State, StateName};
+use domain::job::{AttemptEnd, LastEnd, State, StateName, leases_set};
 use domain::{AgentId, Cause};
 
 use ledger::keys;
@@ -55,6 +55,12 @@ enum WorkView {
         hold_stands: bool,
         age: u64,
     },
+    Untold {
+        agent: (usize, u8),
+        job: usize,
+        attempt: u32,
+        deadline_stands: bool,
+    },
     Renewing {
         agent: (usize, u8),
         job: (usize, bool),
@@ -100,8 +106,8 @@ impl View {
             (set, job, ahead)
         };
         let beat = pool.beat().map(|(_, beat)| {
-            let age = now.saturating_sub(beat.at.as_millis());
-            let grace = beat.grace_until.as_millis().saturating_sub(now);
+            let age = now.saturating_sub(beat.value.at.as_millis());
+            let grace = beat.value.grace_until.as_millis().saturating_sub(now);
             (age.min(time(AGE_MAX).as_millis()), grace)
         });
         let mut coordinators: Vec<WorkView> = world
@@ -185,6 +191,19 @@ fn work_view(work: &Work, world: &World, bounds: &Bounds) -> WorkView {
             hold_stands: pool.score(keys::HELD, *job) == Some(*held_until),
             age: age(*read_at),
         },
+        Work::Untold {
+            agent,
+            process,
+            job,
+            attempt,
+            deadline,
+            read_at: _,
+        } => WorkView::Untold {
+            agent: (*agent, *process),
+            job: *job,
+            attempt: *attempt,
+            deadline_stands: deadline_of(world, (*agent, *process), *job) == Some(*deadline),
+        },
         Work::Renewing {
             agent,
             process,
@@ -206,7 +225,7 @@ fn work_view(work: &Work, world: &World, bounds: &Bounds) -> WorkView {
             is_current: read(message.job(), before).1,
         },
         Work::BeatRead { last, read_at } => WorkView::BeatRead {
-            is_current: last.map(|(version, _)| version) == pool.beat().map(|(version, _)| version),
+            is_current: last.as_ref().map(|(version, _)| *version) == pool.beat().map(|(version, _)| version),
             age: age(*read_at),
         },
         Work::Reaping {
@@ -222,6 +241,11 @@ fn work_view(work: &Work, world: &World, bounds: &Bounds) -> WorkView {
             hold_stands: pool.score(keys::HELD, *job) == Some(*until),
         },
     }
+}
+
+fn deadline_of(world: &World, (agent, process): (usize, u8), job: usize) -> Option<nexus::Score> {
+    let leases = leases_set(&crate::sample::agent(agent, process).id);
+    world.pool.score(&leases, job)
 }
 
 fn target_view(target: &Target, world: &World) -> TargetView {

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use ledger::plan::Overdue;
-use ledger::record::BeatRecord;
+use ledger::record::{BeatRecord, Stored};
 use ledger::transaction::StoredJob;
 use nexus::{Score, Transaction, Version};
 
@@ -76,6 +76,15 @@ pub(crate) enum Work {
         held_until: Score,
         read_at: u64,
     },
+    /// Claimed a job whose agent did not hear of it, and is about to give it back.
+    Untold {
+        agent: usize,
+        process: u8,
+        job: usize,
+        attempt: u32,
+        deadline: Score,
+        read_at: u64,
+    },
     /// Read a job for a renewal.
     Renewing {
         agent: usize,
@@ -93,7 +102,7 @@ pub(crate) enum Work {
     },
     /// Read the last beat.
     BeatRead {
-        last: Option<(Version, BeatRecord)>,
+        last: Option<(Version, Stored<BeatRecord>)>,
         read_at: u64,
     },
     /// Read which leases are overdue.
@@ -183,15 +192,12 @@ impl World {
 
     /// Ticks until the grace of the very first beat is over.
     fn warm_up(&mut self, bounds: &Bounds) {
-        for tick in 0..=bounds.ttl {
+        for tick in 0..=bounds.grace() {
             self.now = tick;
             let id = self.pool.tx_id();
-            let (_, tx) = ledger::plan::beat(
-                id,
-                self.pool.beat(),
-                crate::sample::time(tick),
-                crate::bounds::TICK * u32::try_from(bounds.ttl).expect("a TTL has few ticks"),
-            );
+            let (last, now) = (self.pool.beat(), crate::sample::time(tick));
+            let beat = ledger::plan::beat(id, last.as_ref(), now, bounds.ttl_max());
+            let (_, tx) = beat.expect("a tick is long enough");
             assert!(self.pool.commit(&tx));
         }
         self.view = Arc::new(View::of(self, bounds));

@@ -52,6 +52,17 @@ impl Upload {
     }
 }
 
+impl Upload {
+    /// The same body once more, if it is all there.
+    pub(super) fn again(&self) -> Option<Self> {
+        self.more.is_none().then(|| Self {
+            ready: self.ready.clone(),
+            more: None,
+            left: self.left,
+        })
+    }
+}
+
 impl Body for Upload {
     type Data = Bytes;
     type Error = std::io::Error;

@@ -1,4 +1,7 @@
-//! The client against a coordinator that goes silent in the middle of a reply.
+//! The client against a coordinator that goes silent in the middle of a reply, and between several ([`failover`]).
+
+mod coordinator;
+mod failover;
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ fn step(line: &str) -> Option<&'static str> {
     if line.contains("fsync(") && is_file {
         return Some("sync file");
     }
-    if line.contains("renameat2(") && line.contains("RENAME_NOREPLACE") {
+    if line.contains("renameat2(") && line.contains("RENAME_NOREPLACE") && is_file {
         return Some(if failed { "name is taken" } else { "name file" });
     }
     (line.contains("fsync(") && is_shard).then_some("sync directory")

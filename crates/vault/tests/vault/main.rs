@@ -34,7 +34,7 @@ impl Home {
         Self { dir, vault }
     }
 
-    /// Every file in the vault, whatever it is.
+    /// Every file of a blob or an upload in the vault.
     fn files(&self) -> Vec<PathBuf> {
         files_below(self.dir.path())
     }
@@ -53,9 +53,11 @@ impl Home {
     }
 }
 
+/// All files but the vault's id.
 fn files_below(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries
+        .filter(|path| !path.ends_with("id"))
         .flat_map(|path| {
             if path.is_dir() {
                 files_below(&path)

@@ -64,9 +64,10 @@ impl Drop for Presence {
 }
 
 struct Shared {
-    state: Mutex<State>,
-    changed: Notify,
-    /// While it is set no request gets any further.
+    /// What coordinators of one pool have in common.
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+    /// While it is set no request to this one gets any further.
     frozen: watch::Sender<bool>,
 }
 
@@ -92,6 +93,7 @@ pub(crate) struct State {
     pub(crate) renewals: usize,
     pub(crate) cancels: HashSet<JobId>,
     pub(crate) draining: bool,
+    pub(crate) era: Option<String>,
     pub(crate) ttl_ms: u64,
     /// Replies that are lost after their request was carried out, by path.
     pub(crate) lose: HashMap<&'static str, usize>,
@@ -118,11 +120,23 @@ impl Coordinator {
             ttl_ms: 30_000,
             ..State::default()
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            changed: Notify::new(),
+        Self::over(Arc::new(Shared {
+            state: Arc::new(Mutex::new(state)),
+            changed: Arc::new(Notify::new()),
             frozen: watch::Sender::new(false),
-        });
+        }))
+    }
+
+    /// Another one of the same pool. It can go and stand still by itself.
+    pub(crate) fn another(&self) -> Self {
+        Self::over(Arc::new(Shared {
+            state: Arc::clone(&self.shared.state),
+            changed: Arc::clone(&self.shared.changed),
+            frozen: watch::Sender::new(false),
+        }))
+    }
+
+    fn over(shared: Arc<Shared>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::Beside(serve(&Handle::current(), listener, &shared));
@@ -261,7 +275,7 @@ impl State {
                 .and_modify(|n| *n += 1)
                 .or_insert(1);
             let lane = Lane::new(spec.resources(), spec.constraints());
-            let token = LeaseToken::new(*attempt, &"0".repeat(64));
+            let token = LeaseToken::new(*attempt, &request.agent, &"0".repeat(64));
             let ttl_ms = self.ttl_ms;
             let lease = Lease {
                 job: job.clone(),

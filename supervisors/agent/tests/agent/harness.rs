@@ -25,7 +25,12 @@ impl Harness {
     }
 
     pub(crate) fn config(&self, more: &str) -> Config {
-        let (url, data) = (self.coordinator.url(), self.data.path().display());
+        self.config_for(&self.coordinator.url(), more)
+    }
+
+    /// A configuration with these URLs.
+    pub(crate) fn config_for(&self, url: &str, more: &str) -> Config {
+        let data = self.data.path().display();
         let config = format!(
             "coordinators = [\"{url}\"]\njoin_token = \"t\"\nname = \"forge-1\"\ndata = \"{data}\"\n{more}"
         );

@@ -141,7 +141,7 @@ async fn a_lost_reply_to_a_claim_costs_nothing_but_another_claim() {
     let agent = world.agent().await;
     let finish = world.coordinator.finished(&job).await;
     assert_eq!(finish.report.end, RunEnd::Succeeded);
-    assert_eq!(finish.token.parts().map(|(attempt, _)| attempt), Some(1));
+    assert_eq!(finish.token.parts().map(|(attempt, ..)| attempt), Some(1));
     agent.close().await;
 }
 

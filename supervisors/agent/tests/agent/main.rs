@@ -3,9 +3,11 @@
 
 mod coordinator;
 mod ending;
+mod era;
 mod escalation;
 mod harness;
 mod leases;
 mod outage;
 mod outputs;
+mod several;
 mod tree;

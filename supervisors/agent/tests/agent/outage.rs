@@ -40,7 +40,7 @@ const LONG: Outage = Outage {
 const SERVICE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Fails if any actor of the agent ever crashed, was killed, or was started again.
-fn calm(agent: &Running) {
+pub(crate) fn calm(agent: &Running) {
     let totals = agent.directory().totals();
     let trouble = totals.failed_starts
         + totals.crashes
@@ -55,7 +55,7 @@ fn calm(agent: &Running) {
 }
 
 /// A script that runs until the file `marker` is there, and says at its beginning and end which process it is.
-fn until(marker: &Path) -> JobSpec {
+pub(crate) fn until(marker: &Path) -> JobSpec {
     let marker = marker.display();
     script(&format!(
         "echo $$ > {marker}.begun; until test -e {marker}; do sleep 0.02; done; echo $$ > {marker}.over"
@@ -63,7 +63,7 @@ fn until(marker: &Path) -> JobSpec {
 }
 
 /// Whether the process whose id is in this file is stopped.
-fn is_frozen(pid: &Path) -> bool {
+pub(crate) fn is_frozen(pid: &Path) -> bool {
     let pid = std::fs::read_to_string(pid).unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
     let (_, state) = stat.rsplit_once(") ").unwrap();
@@ -112,7 +112,7 @@ async fn outlives(outage: Outage, begin: impl AsyncFnOnce(&Harness), end: impl F
     let attempts: Vec<Option<u32>> = {
         let state = world.coordinator.state();
         let tokens = state.finishes.iter().map(|finish| finish.token.parts());
-        tokens.map(|parts| parts.map(|(attempt, _)| attempt)).collect()
+        tokens.map(|parts| parts.map(|(attempt, ..)| attempt)).collect()
     };
     assert_eq!(attempts, [Some(1); 3]);
     calm(&agent);
@@ -185,7 +185,7 @@ async fn a_job_waits_for_its_inputs_while_the_vault_is_away() {
     let finish = world.coordinator.finished(&job).await;
     assert!(back.elapsed() <= SERVICE_WITHIN, "{:?}", back.elapsed());
     assert_eq!(finish.report.end, RunEnd::Succeeded);
-    assert_eq!(finish.token.parts().map(|(attempt, _)| attempt), Some(1));
+    assert_eq!(finish.token.parts().map(|(attempt, ..)| attempt), Some(1));
     calm(&agent);
     agent.close().await;
 }

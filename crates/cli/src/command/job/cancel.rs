@@ -31,7 +31,9 @@ impl Cancel {
         let request = CancelRequest { reason: self.reason };
         for job in &self.jobs {
             let path = format!("/v1/jobs/{job}/cancel");
-            let reply: Box<RawValue> = client.post(&path, &request, Options::default()).await?;
+            let reply: Box<RawValue> = client
+                .post(&path, &request, Options::default().repeatable())
+                .await?;
             output::print_object(self.output.format, &reply, |job: JobView| {
                 let note = if job.state.is_terminal() {
                     ""

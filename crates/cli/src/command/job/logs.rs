@@ -8,7 +8,7 @@ use protocol::client::{Client, Options};
 use protocol::frame::Stream;
 use protocol::jobs::JobView;
 
-use crate::blobs::next_piece;
+use crate::blobs::STALL_MAX;
 use crate::failure::Failure;
 use crate::follow::{self, Route, Screen, attempt_log};
 use crate::output;
@@ -73,12 +73,9 @@ impl Logs {
         }
         let query = self.stream.map_or("", Only::query);
         let path = format!("/v1/jobs/{}/attempts/{attempt}/log{query}", self.job);
-        let mut body = client
-            .stream(&path, "text/plain", Options::default())
-            .await?
-            .into_body();
+        let mut reply = client.stream(&path, "text/plain", Options::default()).await?;
         let mut stdout = io::stdout();
-        while let Some(piece) = next_piece(client, &mut body).await? {
+        while let Some(piece) = reply.piece(STALL_MAX).await? {
             stdout
                 .write_all(&piece)
                 .and_then(|()| stdout.flush())

@@ -1,17 +1,18 @@
-//! The live view as it is drawn: a line about the reading, one for each tree, the actors, the last events, the keys.
+//! The live view as it is drawn: a line about the reading, one for each tree and each peer, the actors, the last events,
+//! the keys.
 //!
 //! What a colour says stands there as a word too, so the view is whole without colours.
 
 use std::time::Instant;
 
-use protocol::observer::{ActorState, TreeEventView, TreeView};
+use protocol::observer::{ActorState, PeerState, PeerView, TreeEventView, TreeView};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
-use super::rows::Row;
+use super::rows::{Row, peer_line};
 use super::view::View;
 use crate::output::{STATE_COLUMN, printable, rounded};
 
@@ -19,6 +20,9 @@ use crate::output::{STATE_COLUMN, printable, rounded};
 const EVENTS_SHOWN: usize = 5;
 /// Height from which on there is room for events.
 const HEIGHT_WITH_EVENTS: u16 = 18;
+
+/// Peers that have a line of their own; those that do not answer come first.
+const PEERS_SHOWN: usize = 8;
 
 const KEYS: &str = "q quit   up/down PgUp/PgDn Home/End scroll   / filter   Esc clear filter";
 
@@ -53,7 +57,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View, now: Instant, colours: bo
     } else {
         EVENTS_SHOWN
     };
-    let heights = [1, view.current.trees.len(), 0, n_events, 1].map(|n| u16::try_from(n).unwrap_or(u16::MAX));
+    let mut lines: Vec<Line<'_>> = view.current.trees.iter().map(tree_line).collect();
+    lines.extend(peer_lines(&view.current.peers, colours));
+    let heights = [1, lines.len(), 0, n_events, 1].map(|n| u16::try_from(n).unwrap_or(u16::MAX));
     let [head, trees, actors, events, keys] = Layout::vertical([
         Constraint::Length(heights[0]),
         Constraint::Length(heights[1]),
@@ -63,7 +69,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View, now: Instant, colours: bo
     ])
     .areas(area);
     frame.render_widget(head_line(view, now, colours), head);
-    let lines: Vec<Line<'_>> = view.current.trees.iter().map(tree_line).collect();
     frame.render_widget(Paragraph::new(lines), trees);
     draw_actors(frame, actors, view, colours);
     frame.render_widget(Paragraph::new(event_lines(view, now)), events);
@@ -100,6 +105,24 @@ fn tree_line(tree: &TreeView) -> Line<'static> {
         totals.abandoned,
     );
     Line::raw(text)
+}
+
+/// The peers, those that do not answer first.
+fn peer_lines(peers: &[PeerView], colours: bool) -> Vec<Line<'static>> {
+    let mut peers: Vec<&PeerView> = peers.iter().collect();
+    peers.sort_by_key(|peer| peer.state == PeerState::Up);
+    let style = |peer: &PeerView| match peer.state {
+        PeerState::Up => Style::new(),
+        PeerState::Silent | PeerState::Unreachable => alarm(colours),
+    };
+    let shown = peers.iter().take(PEERS_SHOWN);
+    let mut lines: Vec<_> = shown
+        .map(|peer| Line::styled(peer_line(peer), style(peer)))
+        .collect();
+    if let Some(more @ 1..) = peers.len().checked_sub(PEERS_SHOWN) {
+        lines.push(Line::raw(format!("and {more} more coordinators")));
+    }
+    lines
 }
 
 fn draw_actors(frame: &mut Frame<'_>, area: Rect, view: &View, colours: bool) {
@@ -206,6 +229,13 @@ mod tests {
     #[test]
     fn the_whole_view() {
         let (view, now) = view();
+        insta::assert_snapshot!(text(&drawn(&view, now, true, (120, 24))));
+    }
+
+    #[test]
+    fn the_peers_of_a_cluster_stand_above_their_actors() {
+        let now = Instant::now();
+        let view = View::new("http://127.0.0.1:4711".to_owned(), sample::of_a_cluster(), now);
         insta::assert_snapshot!(text(&drawn(&view, now, true, (120, 24))));
     }
 

@@ -61,7 +61,7 @@ impl Drop for ToGiveBack {
 /// The first reading cannot be had, the coordinator refuses a later one, or the terminal fails.
 pub(super) async fn run(source: &Source, every: Duration) -> Result<(), Failure> {
     let first: Reading = source.read().await?;
-    let url = source.client.url().to_owned();
+    let url = source.client.url();
     let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
     let mut signals = Signals::catch()?;
     let mut screen = Screen::take()?;

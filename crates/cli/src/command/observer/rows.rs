@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use protocol::observer::{ActorState, ActorView, ExitView, Reading};
+use protocol::observer::{ActorState, ActorView, ExitView, PeerState, PeerView, Reading, TreeView};
 
 use crate::output::{printable, rounded};
 
@@ -36,35 +36,93 @@ pub(super) struct Row {
     pub(super) last_exit: String,
 }
 
-/// The rows of a reading, in tree order. A filter keeps the actors whose path contains it, and those above them.
+/// The rows of a reading, in tree order, coordinator by coordinator. A filter keeps the actors whose path contains it,
+/// and those above them.
 pub(super) fn rows(previous: Option<&Reading>, current: &Reading, filter: &str) -> Vec<Row> {
-    let earlier: HashMap<(&str, u64), &ActorView> = previous
+    let earlier: HashMap<(&str, &str, u64), &ActorView> = previous
         .into_iter()
-        .flat_map(Reading::actors)
-        .map(|actor| ((actor.path.as_str(), actor.incarnation), actor))
-        .collect();
-    let kept = kept(current, filter);
-    let top = current.actors().map(depth).min().unwrap_or_default();
-    current
-        .actors()
-        .filter(|actor| kept.contains(actor.path.as_str()))
-        .map(|actor| {
-            let before = earlier.get(&(actor.path.as_str(), actor.incarnation));
-            row(actor, before.copied(), depth(actor) - top)
+        .flat_map(parts)
+        .flat_map(|part| {
+            part.actors()
+                .map(move |actor| ((part.coordinator, actor.path.as_str(), actor.incarnation), actor))
         })
-        .collect()
+        .collect();
+    let mut rows = Vec::new();
+    for part in parts(current) {
+        let kept = part.kept(filter);
+        let top = part.actors().map(depth).min().unwrap_or_default();
+        let actors = part.actors().filter(|actor| kept.contains(actor.path.as_str()));
+        rows.extend(actors.map(|actor| {
+            let before = earlier.get(&(part.coordinator, actor.path.as_str(), actor.incarnation));
+            let mut row = row(actor, before.copied(), depth(actor) - top);
+            if row.depth == 0 && !part.coordinator.is_empty() {
+                row.name = format!("{}: {}", printable(part.coordinator), row.name);
+            }
+            row
+        }));
+    }
+    rows
 }
 
-/// The paths that a filter leaves.
-fn kept<'a>(reading: &'a Reading, filter: &str) -> HashSet<&'a str> {
-    let mut kept = HashSet::new();
-    for path in reading.actors().map(|actor| actor.path.as_str()) {
-        if path.contains(filter) {
-            kept.insert(path);
-            kept.extend(path.match_indices('/').filter_map(|(at, _)| path.get(..at)));
-        }
+/// What was read of one coordinator.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    /// Its name; empty without a mesh.
+    coordinator: &'a str,
+    trees: &'a [TreeView],
+}
+
+/// The one that answered, then its peers.
+fn parts(reading: &Reading) -> impl Iterator<Item = Part<'_>> {
+    let own = Part {
+        coordinator: reading.coordinator.as_deref().unwrap_or_default(),
+        trees: &reading.trees,
+    };
+    let peers = reading.peers.iter().map(|peer| Part {
+        coordinator: &peer.name,
+        trees: &peer.trees,
+    });
+    std::iter::once(own).chain(peers)
+}
+
+impl<'a> Part<'a> {
+    fn actors(self) -> impl Iterator<Item = &'a ActorView> {
+        self.trees.iter().flat_map(|tree| &tree.actors)
     }
-    kept
+
+    /// The paths that a filter leaves. It may name the coordinator, as the rows do.
+    fn kept(self, filter: &str) -> HashSet<&'a str> {
+        let mut kept = HashSet::new();
+        for path in self.actors().map(|actor| actor.path.as_str()) {
+            if path.contains(filter) || format!("{}: {path}", self.coordinator).contains(filter) {
+                kept.insert(path);
+                kept.extend(path.match_indices('/').filter_map(|(at, _)| path.get(..at)));
+            }
+        }
+        kept
+    }
+}
+
+/// How a peer is, for people, such as `c2: up for 65s, answers within 300us`.
+pub(super) fn peer_line(peer: &PeerView) -> String {
+    let lasted = peer
+        .for_ms
+        .map(|ms| format!(" for {}", rounded(Duration::from_millis(ms))))
+        .unwrap_or_default();
+    let beat = peer
+        .beat_us
+        .map(|micros| format!(", answers within {}", wait(micros)))
+        .unwrap_or_default();
+    let why = peer
+        .why
+        .as_ref()
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
+    let state = match peer.state {
+        PeerState::Unreachable => "UNREACHABLE",
+        state @ (PeerState::Up | PeerState::Silent) => state.as_str(),
+    };
+    printable(&format!("{}: {state}{lasted}{beat}{why}", peer.name))
 }
 
 fn depth(actor: &ActorView) -> usize {
@@ -148,6 +206,28 @@ mod tests {
         assert_eq!(of("poller", "").rate, "0.5");
         let once = rows(None, &sample::second(), "");
         assert!(once.iter().all(|row| row.rate == "-"));
+    }
+
+    #[test]
+    fn rows_of_a_cluster_say_of_which_coordinator_they_are() {
+        let reading = sample::of_a_cluster();
+        let names = |filter| -> Vec<String> {
+            let rows = rows(Some(&reading), &reading, filter);
+            rows.into_iter().map(|row| row.name).collect()
+        };
+        assert_eq!(
+            names("dispatch"),
+            ["c1: coordinator", "dispatch", "c2: coordinator", "dispatch"]
+        );
+        assert_eq!(names("c2: "), ["c2: coordinator", "dispatch"]);
+        let lines: Vec<String> = reading.peers.iter().map(peer_line).collect();
+        assert_eq!(
+            lines,
+            [
+                "c2: up for 65s, answers within 300us",
+                "c3: UNREACHABLE for 65s: it does not answer",
+            ]
+        );
     }
 
     #[test]

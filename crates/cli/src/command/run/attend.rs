@@ -11,6 +11,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use protocol::client::{Client, Options};
 use protocol::jobs::{CancelRequest, JobView};
 use serde::de::IgnoredAny;
+use tokio::time::Instant;
 
 use crate::command::run::OnInterrupt;
 use crate::failure::Failure;
@@ -29,6 +30,16 @@ pub(super) enum Ending {
     Detached,
 }
 
+/// What the user wishes for while the job is followed.
+pub(super) struct Wishes {
+    pub(super) on_interrupt: OnInterrupt,
+    /// The first interrupt has come.
+    pub(super) interrupted: bool,
+    /// How long to wait, and from when on.
+    pub(super) wait: Option<Span>,
+    pub(super) since: Instant,
+}
+
 /// Follows the job until it ends, the user leaves, or the time is up.
 ///
 /// # Errors
@@ -36,16 +47,15 @@ pub(super) enum Ending {
 pub(super) async fn attend(
     client: &Client,
     job: &JobId,
-    on_interrupt: OnInterrupt,
-    wait: Option<Span>,
+    wishes: &mut Wishes,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
     let mut screen = Screen::of_process(Route::Apart);
     let gone = screen.reader_gone();
     let mut following = pin!(follow::to_the_end(client, job, 1, &mut screen));
-    let mut time_is_up = pin!(time_up(wait));
+    let mut time_is_up = pin!(time_up(wishes.wait, wishes.since));
     let mut cancels = FuturesUnordered::new();
-    let mut leave_next = on_interrupt == OnInterrupt::Detach;
+    let mut leave_next = wishes.on_interrupt == OnInterrupt::Detach;
     loop {
         let interrupted = tokio::select! {
             view = &mut following => return Ok(Ending::Ended(Box::new(view?))),
@@ -65,6 +75,7 @@ pub(super) async fn attend(
             return Ok(Ending::Detached);
         }
         leave_next = true;
+        wishes.interrupted = true;
         output::note(&format!(
             "{interrupted}: cancelling {job}; once more leaves it running"
         ));
@@ -72,10 +83,12 @@ pub(super) async fn attend(
     }
 }
 
-async fn time_up(wait: Option<Span>) -> Span {
-    match wait {
-        Some(wait) => {
-            tokio::time::sleep(wait.duration()).await;
+async fn time_up(wait: Option<Span>, since: Instant) -> Span {
+    // What is too far away to be told as a time is never.
+    let until = wait.and_then(|wait| Some((wait, since.checked_add(wait.duration())?)));
+    match until {
+        Some((wait, until)) => {
+            tokio::time::sleep_until(until).await;
             wait
         }
         None => std::future::pending().await,
@@ -91,7 +104,7 @@ async fn cancel(client: &Client, job: &JobId, reason: &str) -> Result<(), Failur
     let mut outage = Outage::none(job);
     loop {
         match client
-            .post::<IgnoredAny>(&path, &request, Options::default())
+            .post::<IgnoredAny>(&path, &request, Options::default().repeatable())
             .await
         {
             Ok(_) => return Ok(()),

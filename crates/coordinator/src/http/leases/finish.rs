@@ -81,7 +81,7 @@ async fn record_finishes(
     coordinator.metrics.finished(done);
     for (item, outcome) in items.iter().zip(&recorded) {
         if let Err(FinishRefused::Rules(why @ Refused::StaleLease { .. })) = outcome {
-            refuse(coordinator, &item.job, "finish", &why.to_string());
+            refuse(coordinator, &item.lease.job, "finish", &why.to_string());
         }
     }
     let mut outcomes = recorded.into_iter();
@@ -105,7 +105,7 @@ async fn finish_item(coordinator: &Coordinator, finish: Finish) -> Result<Finish
         artifacts,
     } = finish;
     let proof = Proof { job, token };
-    let attempt = proven(coordinator, &proof, "finish").ok_or(LogRefused::LeaseLost)?;
+    let lease = proven(coordinator, &proof, "finish").ok_or(LogRefused::LeaseLost)?;
     let log = log.map(|bytes| bytes.to_vec());
     let bytes = log.as_ref().map_or(0, Vec::len);
     if bytes > INLINE_LOG_BYTES_MAX {
@@ -120,8 +120,7 @@ async fn finish_item(coordinator: &Coordinator, finish: Finish) -> Result<Finish
     }
     let artifacts = manifest(coordinator, artifacts).await?;
     Ok(FinishItem {
-        job: proof.job,
-        attempt,
+        lease,
         report: bounded(report, artifacts.len()),
         log,
         artifacts,

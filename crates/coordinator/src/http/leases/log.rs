@@ -5,7 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use domain::JobId;
+use domain::{JobId, ProvenLease};
 use ledger::record::Segment;
 use ledger::{LogChunk, LogRefused, Rolled};
 use protocol::LeaseToken;
@@ -58,31 +58,26 @@ pub(in crate::http) async fn log(
         job,
         token: LeaseToken::from(token.to_owned()),
     };
-    let attempt = proven(&coordinator, &proof, "log").ok_or(LogRefused::LeaseLost)?;
+    let lease = proven(&coordinator, &proof, "log").ok_or(LogRefused::LeaseLost)?;
     let chunk = LogChunk {
         offset: query.offset,
         bytes: body.to_vec(),
     };
-    let stored = store_chunk(&coordinator, &proof.job, attempt, chunk).await?;
+    let stored = store_chunk(&coordinator, &lease, chunk).await?;
     Ok(Json(LogReceived { stored }))
 }
 
 /// Appends a chunk to the tail, or rolls the tail and the chunk into the vault when the tail would grow too long.
-async fn store_chunk(
-    coordinator: &Coordinator,
-    job: &JobId,
-    attempt: u32,
-    chunk: LogChunk,
-) -> Result<u64, Failed> {
-    let ledger = &coordinator.ledger;
+async fn store_chunk(coordinator: &Coordinator, lease: &ProvenLease, chunk: LogChunk) -> Result<u64, Failed> {
+    let (ledger, job, attempt) = (&coordinator.ledger, &lease.job, lease.attempt);
     for _ in 0..ROLLS_MAX {
         let status = ledger.log_status(job, attempt).await?;
-        let stored = status.record.stored();
+        let stored = status.stored();
         if stored != chunk.offset {
             return Err(LogRefused::Offset { stored }.into());
         }
-        if status.record.tail_bytes + (chunk.bytes.len() as u64) <= ledger::TAIL_BYTES_MAX {
-            let appended = ledger.append_log(job, attempt, &chunk).await;
+        if status.record.value.tail_bytes + (chunk.bytes.len() as u64) <= ledger::TAIL_BYTES_MAX {
+            let appended = ledger.append_log(lease, &chunk).await;
             return settled(coordinator, job, appended);
         }
         let mut bytes = ledger.log_tail(job, attempt).await?;
@@ -96,7 +91,7 @@ async fn store_chunk(
             from: status,
             segment,
         };
-        match ledger.roll_log(job, attempt, rolled).await {
+        match ledger.roll_log(lease, rolled).await {
             Err(LogRefused::Changed) => {}
             rolled => return settled(coordinator, job, rolled),
         }

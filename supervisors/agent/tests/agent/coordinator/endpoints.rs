@@ -25,6 +25,7 @@ use super::Shared;
 /// All endpoints that an agent uses.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/readyz", get(|| async { "ready\n" }))
         .route("/v1/agents", post(enrol))
         .route("/v1/claims", post(claim))
         .route("/v1/leases/renew", post(renew))
@@ -79,6 +80,7 @@ async fn enrol(Extract(shared): Extract<Arc<Shared>>, Json(info): Json<AgentInfo
         state.agents.push(info);
         Enrolled {
             news: false,
+            era: state.era.clone(),
             ttl_ms: state.ttl_ms,
             draining: state.draining,
         }
@@ -132,6 +134,7 @@ async fn renew(Extract(shared): Extract<Arc<Shared>>, Json(request): Json<RenewR
             standings,
             unlisted,
             draining: state.draining,
+            era: state.era.clone(),
         }
     };
     shared.answer("/v1/leases/renew", reply)

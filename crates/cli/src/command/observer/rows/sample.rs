@@ -1,8 +1,8 @@
 //! Two readings of one process, two seconds apart: a coordinator with a stuck and a restarted actor, and its agent.
 
 use protocol::observer::{
-    ActorKind, ActorState, ActorView, ExitKind, ExitView, MailboxView, Reading, TotalsView, TreeEventView,
-    TreeView, WindowView,
+    ActorKind, ActorState, ActorView, ExitKind, ExitView, MailboxView, PeerState, PeerView, Reading,
+    TotalsView, TreeEventView, TreeView, WindowView,
 };
 
 fn worker(path: &str, handled: u64) -> ActorView {
@@ -69,6 +69,34 @@ pub(in crate::command::observer) fn first() -> Reading {
     Reading {
         trees: vec![tree("coordinator", coordinator), tree("agent", agent)],
         truncated: false,
+        coordinator: None,
+        peers: Vec::new(),
+    }
+}
+
+/// The second reading, of a coordinator with two peers, one of which cannot be reached.
+pub(in crate::command::observer) fn of_a_cluster() -> Reading {
+    let peer = |name: &str, state, trees| PeerView {
+        name: name.to_owned(),
+        address: Some(format!("{name}:7080")),
+        state,
+        for_ms: Some(65_000),
+        beat_us: (state == PeerState::Up).then_some(300),
+        why: (state != PeerState::Up).then(|| "it does not answer".to_owned()),
+        trees,
+        truncated: false,
+    };
+    let actors = vec![
+        supervisor("coordinator", 0, 10),
+        worker("coordinator/dispatch", 9),
+    ];
+    Reading {
+        coordinator: Some("c1".to_owned()),
+        peers: vec![
+            peer("c2", PeerState::Up, vec![tree("coordinator", actors)]),
+            peer("c3", PeerState::Unreachable, Vec::new()),
+        ],
+        ..second()
     }
 }
 
