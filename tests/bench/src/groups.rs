@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use domain::job::{Evidence, Report, RunEnd, Usage};
-use domain::{AgentId, Digest, Resources, Span};
+use domain::{AgentId, Digest, Resources};
 use protocol::agents::{AgentInfo, Enrolled};
 use protocol::client::{Client, Options};
-use protocol::leases::{ClaimReply, ClaimRequest, Finish, FinishReply, FinishRequest, FinishResult, Lease};
+use protocol::leases::{ClaimReply, ClaimRequest, FinishReply, FinishRequest, FinishResult};
 
+use crate::fleet::finish;
 use crate::report::{Row, Section, Target};
 use crate::sample::Sample;
 use crate::system::{Coordinator, Setup};
@@ -100,7 +100,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let client = coordinator.agent_client()?;
-        let _: Enrolled = client.post("/v1/agents", &info, Options::default()).await?;
+        let _enrolled: Enrolled = client.post("/v1/agents", &info, Options::default()).await?;
         Ok(Self { id: info.id, client })
     }
 
@@ -144,26 +144,5 @@ impl Agent {
             wait_ms: CLAIM_WAIT_MS,
             enrol: None,
         }
-    }
-}
-
-/// What an agent reports of a command that wrote nothing.
-fn finish(lease: &Lease) -> Finish {
-    let evidence = Evidence {
-        log_bytes: 0,
-        log_digest: Digest::of(b""),
-        artifacts: 0,
-        ran: Span::from_millis(1),
-        usage: Usage::default(),
-    };
-    Finish {
-        job: lease.job.clone(),
-        token: lease.token.clone(),
-        report: Report {
-            end: RunEnd::Succeeded,
-            evidence: Some(evidence),
-        },
-        log: None,
-        artifacts: Vec::new(),
     }
 }

@@ -5,13 +5,21 @@
 //! round by round in one run, so that a noisy machine is noisy to all of them. One file for each section; `report`
 //! says what a row is. `docs/performance.md` says how to read the table.
 
+mod files;
+mod fleet;
 mod floor;
 mod groups;
+mod hive;
 mod latency;
+mod lifecycle;
+mod parked;
 mod queue;
+mod raw;
 mod report;
 mod sample;
+mod sim;
 mod spawn;
+mod store;
 mod system;
 mod throughput;
 mod usage;
@@ -20,9 +28,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::builder::FalseyValueParser;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::report::{Report, Section};
+use crate::report::Report;
+use crate::store::Appending;
 use crate::system::Setup;
 
 /// Measures the rate, the latency and the cost of jobs.
@@ -37,6 +46,15 @@ struct Options {
     /// The program to measure [default: `hiveforge` beside this one]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// What can be done instead of measuring the sections.
+#[derive(Subcommand)]
+enum Other {
+    /// Drive many simulated agents and jobs through real coordinators
+    Sim(sim::Options),
 }
 
 /// The sections, in the order in which they are measured.
@@ -46,6 +64,8 @@ enum Part {
     Groups,
     Latency,
     Queue,
+    Lifecycle,
+    Parked,
 }
 
 /// How much is measured.
@@ -60,6 +80,10 @@ struct Scale {
     grouped: usize,
     /// Jobs that are queued and stay so.
     queued: usize,
+    /// Jobs of each way through Redis.
+    lifecycles: usize,
+    /// Single jobs for parked agents.
+    awaited: usize,
 }
 
 const FULL: Scale = Scale {
@@ -68,6 +92,8 @@ const FULL: Scale = Scale {
     singles: 200,
     grouped: 2_000,
     queued: 100_000,
+    lifecycles: 10_000,
+    awaited: 1_000,
 };
 const QUICK: Scale = Scale {
     rounds: 1,
@@ -75,6 +101,8 @@ const QUICK: Scale = Scale {
     singles: 10,
     grouped: 128,
     queued: 5_000,
+    lifecycles: 640,
+    awaited: 50,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -97,22 +125,35 @@ async fn main() -> anyhow::Result<()> {
     let results = target.join(if options.quick { "bench/quick" } else { "bench" });
     let report = Report::new(results)?;
     report.head()?;
+    if let Some(Other::Sim(options)) = &options.other {
+        return report.section(&sim::run(options, &setup).await?);
+    }
     for part in Part::value_variants() {
         if options.only.is_empty() || options.only.contains(part) {
-            report.section(&measure(*part, &setup, scale).await?)?;
+            measure(*part, &setup, scale, &report).await?;
         }
     }
     report.foot();
     Ok(())
 }
 
-async fn measure(part: Part, setup: &Setup, scale: Scale) -> anyhow::Result<Section> {
-    match part {
-        Part::Throughput => throughput::measure(setup, scale.rounds, scale.jobs).await,
-        Part::Groups => groups::measure(setup, scale.rounds, scale.grouped).await,
-        Part::Latency => latency::measure(setup, scale.singles).await,
-        Part::Queue => queue::measure(setup, scale.queued).await,
-    }
+/// Measures a section and reports it; the one that is measured for each kind of persistence reports each.
+async fn measure(part: Part, setup: &Setup, scale: Scale, report: &Report) -> anyhow::Result<()> {
+    let section = match part {
+        Part::Throughput => throughput::measure(setup, scale.rounds, scale.jobs).await?,
+        Part::Groups => groups::measure(setup, scale.rounds, scale.grouped).await?,
+        Part::Latency => latency::measure(setup, scale.singles).await?,
+        Part::Queue => queue::measure(setup, scale.queued).await?,
+        Part::Parked => parked::measure(setup, scale.awaited).await?,
+        Part::Lifecycle => {
+            for appending in Appending::ALL {
+                report
+                    .section(&lifecycle::measure(setup, appending, scale.rounds, scale.lifecycles).await?)?;
+            }
+            return Ok(());
+        }
+    };
+    report.section(&section)
 }
 
 /// Bytes of a file; none if there is no such file.

@@ -38,10 +38,18 @@ impl Sample {
 
     /// The value that this part of all values does not exceed.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
+        let [value] = self.quantiles([part]);
+        value
+    }
+
+    /// The same for several parts, sorting once.
+    pub(crate) fn quantiles<const N: usize>(&self, parts: [f64; N]) -> [f64; N] {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (part * sorted.len() as f64).ceil() as usize;
-        sorted[rank.clamp(1, sorted.len()) - 1]
+        parts.map(|part| {
+            let rank = (part * sorted.len() as f64).ceil() as usize;
+            sorted[rank.clamp(1, sorted.len()) - 1]
+        })
     }
 }
 

@@ -51,14 +51,11 @@ impl Coordinator {
         fs::create_dir_all(&setup.directory)?;
         let directory = TempDir::with_prefix_in("bench-", &setup.directory)?;
         let nexus = format!("sqlite:{}", directory.path().join("nexus.db").display());
-        let process = Process::start(
-            &setup.program,
-            directory.path(),
-            ["coordinator", "--listen", "127.0.0.1:0", "--nexus", &nexus],
-        )?;
-        let url = format!("http://{}", address(&process).await?);
+        let process = Process::coordinator(setup, directory.path(), &nexus, 0)?;
+        let url = format!("http://{}", process.address().await?);
         let token = fs::read_to_string(directory.path().join("admin.token"))?;
         let client = Client::new([url.clone()], token.trim())?;
+        process.ready(&client).await?;
         Ok(Self {
             process,
             directory,
@@ -102,6 +99,7 @@ impl Coordinator {
         Process::start(
             &setup.program,
             &self.directory.path().join("agent-data"),
+            0,
             [
                 "agent",
                 "--name",
@@ -187,9 +185,26 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start<const N: usize>(program: &Path, data: &Path, arguments: [&str; N]) -> anyhow::Result<Self> {
+    /// Starts a coordinator. Several of one nexus share a data directory, and with it the tokens; `number` tells their
+    /// logs apart.
+    pub(crate) fn coordinator(
+        setup: &Setup,
+        data: &Path,
+        nexus: &str,
+        number: usize,
+    ) -> anyhow::Result<Self> {
+        let arguments = ["coordinator", "--listen", "127.0.0.1:0", "--nexus", nexus];
+        Self::start(&setup.program, data, number, arguments)
+    }
+
+    fn start<const N: usize>(
+        program: &Path,
+        data: &Path,
+        number: usize,
+        arguments: [&str; N],
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(data)?;
-        let log = data.join("log");
+        let log = data.join(format!("log-{number}"));
         #[expect(
             clippy::disallowed_methods,
             reason = "the benchmark is no agent; this is no job"
@@ -205,6 +220,10 @@ impl Process {
             .spawn()
             .with_context(|| program.display().to_string())?;
         Ok(Self { child, log })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has used, and what the commands have used that it ran.
@@ -228,6 +247,37 @@ impl Process {
         Ok(())
     }
 
+    /// Where a coordinator listens, from its log: port 0 took a free one.
+    pub(crate) async fn address(&self) -> anyhow::Result<String> {
+        let started_at = Instant::now();
+        loop {
+            let said = self.said();
+            let line = said.lines().find(|line| line.contains("the coordinator listens"));
+            if let Some((_, address)) = line.and_then(|line| line.split_once("address=")) {
+                return Ok(address.trim().to_owned());
+            }
+            ensure!(
+                started_at.elapsed() < PATIENCE,
+                "the coordinator does not start; it said: {said}"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until the coordinator serves, which it does once its nexus has answered.
+    pub(crate) async fn ready(&self, client: &Client) -> anyhow::Result<()> {
+        let started_at = Instant::now();
+        while let Err(error) = client.stream("/readyz", "*/*", Options::default()).await {
+            ensure!(
+                started_at.elapsed() < PATIENCE,
+                "the coordinator does not get ready: {error}; it said: {}",
+                self.said()
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -238,22 +288,5 @@ impl Drop for Process {
         // One that has ended is not there to be killed.
         self.child.kill().ok();
         self.child.wait().ok();
-    }
-}
-
-/// Where a coordinator listens, from its log: port 0 took a free one.
-async fn address(process: &Process) -> anyhow::Result<String> {
-    let started_at = Instant::now();
-    loop {
-        let said = process.said();
-        let line = said.lines().find(|line| line.contains("the coordinator listens"));
-        if let Some((_, address)) = line.and_then(|line| line.split_once("address=")) {
-            return Ok(address.trim().to_owned());
-        }
-        ensure!(
-            started_at.elapsed() < PATIENCE,
-            "the coordinator does not start; it said: {said}"
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
