@@ -1,7 +1,8 @@
 //! Transactions on their way: runs of `commit.lua`, one after the other, until each has its outcome.
 //!
-//! Several callers' transactions may fly together: each round sends the next run of everybody in one pipeline, and at its end
-//! one `WAIT` for all. The runs of one caller are strictly in order, for later transactions must see what earlier ones wrote.
+//! Several callers' transactions may fly together: each round sends the next run of everybody in one pipeline, and at the end
+//! of the last one is a `WAIT` for all. The runs of one caller are strictly in order, for later transactions must see what
+//! earlier ones wrote.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,11 @@ impl Flight {
         }
     }
 
+    /// Whether nothing of it is left after this run, unless Redis says so.
+    fn ends_with(&self, run: &Run) -> bool {
+        self.outcomes.len() + run.n >= self.transactions.len()
+    }
+
     fn land(&mut self, run: &Run, reply: Value, connection: &Connection) -> Landed {
         if let Value::ServerError(error) = reply {
             return self.bounce(run, error, connection);
@@ -204,31 +210,33 @@ enum Landed {
 }
 
 /// Carries out everything, in rounds; returns how many replicas have it (0 without `wait`). After a lost connection or a
-/// time-out of `limit` for one round, what has no outcome yet has failed with [`NexusError::OutcomeUnknown`].
+/// time-out of `limit` for one round, everything has failed with [`NexusError::OutcomeUnknown`].
 pub(super) async fn carry_out(
     connection: &Connection,
     flights: &mut [Flight],
     wait: Option<Wait>,
     limit: Duration,
 ) -> Result<u32, Arc<BackendError>> {
-    let (mut must_load, mut acknowledged) = (false, 0);
+    let (mut must_load, mut must_wait, mut acknowledged) = (false, wait.is_some(), 0);
     loop {
         let runs: Vec<(usize, Run)> = flights
             .iter()
             .enumerate()
             .filter_map(|(index, flight)| Some((index, flight.next_run()?)))
             .collect();
-        if runs.is_empty() {
+        if runs.is_empty() && !must_wait {
             return Ok(acknowledged);
         }
-        let round = pipeline(&runs, flights, must_load, wait);
+        // One wait concerns all that was written before it, so it is made once, where nothing is expected to follow.
+        let is_last = runs.iter().all(|(index, run)| flights[*index].ends_with(run));
+        must_wait = wait.is_some() && !is_last;
+        let round = pipeline(&runs, flights, must_load, wait.filter(|_| is_last));
         let mut replies = match connection.send(&round, limit).await {
             Ok(replies) => replies.into_iter().skip(if must_load { 2 } else { 0 }),
             Err(why) => {
                 let why = Arc::new(why);
-                for (index, _) in runs {
-                    flights[index].lose(&why);
-                }
+                // Also those that were carried out: no replica has confirmed them.
+                flights.iter_mut().for_each(|flight| flight.lose(&why));
                 return Err(why);
             }
         };

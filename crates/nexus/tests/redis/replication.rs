@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use hiveforge_nexus::{Durability, NexusError, Outcome, RedisConfig};
+use hiveforge_nexus::{Durability, Nexus as _, NexusError, Outcome, RedisConfig};
 use servers::{Direction, Flow, Proxy, Redis, RedisOptions, redis_or_skip};
 use tokio::time::timeout;
 
-use crate::world::{commit, commit_at_last, config, eventually, open, standing, submit, try_commit, value};
+use crate::world::{
+    commit, commit_at_last, config, eventually, open, space, standing, submit, try_commit, value,
+};
 
 fn pair() -> (Redis, Redis) {
     let primary = Redis::start(RedisOptions::default()).unwrap();
@@ -86,6 +88,25 @@ async fn a_wait_in_vain_is_counted_and_shared() {
     assert_eq!(standing(&nexus).await.short_replications - before.1, CALLERS);
     let waits = n_waits(&primary) - before.0;
     assert!(waits <= CALLERS / 2, "{waits} waits for {CALLERS} commits");
+}
+
+#[tokio::test]
+async fn a_batch_of_many_runs_waits_once() {
+    if !redis_or_skip() {
+        return;
+    }
+    let (primary, replica) = pair();
+    let nexus = open(patient(primary.addr()));
+    let mut batch: Vec<_> = (1..=1_000).map(|id| submit(id, 2_000)).collect();
+    batch[999].trims = vec![("journal".to_owned(), 900)];
+    let outcomes = nexus.commit(&space(), batch, Durability::Disk).await.unwrap();
+    assert_eq!(outcomes, vec![Outcome::Applied; 1_000]);
+    assert_eq!(n_waits(&primary), 1);
+    let found = replica
+        .command(&["EXISTS", "{hf:pool/default}r:job/1000"])
+        .unwrap();
+    assert_eq!(found.integer(), Some(1));
+    assert_eq!(standing(&nexus).await.short_replications, 0);
 }
 
 #[tokio::test]

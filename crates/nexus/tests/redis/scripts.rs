@@ -1,11 +1,11 @@
 //! Scripts that Redis has forgotten, long batches, and whatever bytes there are.
 
 use futures_util::future::join_all;
-use hiveforge_nexus::{Class, Discard, Durability, Guard, Nexus as _, Outcome, Span};
-use servers::{RedisOptions, redis_or_skip};
+use hiveforge_nexus::{Class, Discard, Durability, Guard, Nexus as _, NexusError, Outcome, Span};
+use servers::{Proxy, Redis, RedisOptions, redis_or_skip};
 
 use crate::world::{
-    append, apply, commit, demand, finish, place, space, submit, try_commit, tx, value, world,
+    append, apply, commit, config, demand, finish, open, place, space, submit, try_commit, tx, value, world,
 };
 
 #[tokio::test]
@@ -132,6 +132,27 @@ async fn any_bytes_and_any_names_come_back_as_they_were() {
     assert_eq!(places[0].map(|score| score.get()), Some(3));
 }
 
+/// Of a batch of several runs the first one fails: what is left of it is not sent, and the connection is as good as before.
+#[tokio::test]
+async fn a_long_batch_that_is_refused_in_its_first_run_ends_there() {
+    if !redis_or_skip() {
+        return;
+    }
+    let redis = Redis::start(RedisOptions::default()).unwrap();
+    let proxy = Proxy::start(redis.addr()).unwrap();
+    let nexus = open(config(proxy.addr()));
+    assert_eq!(nexus.size(&space(), "lane/b").await.unwrap(), 0);
+    redis
+        .command(&["SET", "{hf:pool/default}s:lane/a", "no set"])
+        .unwrap();
+    let n_accepted = proxy.n_accepted();
+    let batch = (1..=1_000).map(|id| submit(id, 2_000)).collect();
+    let failed = nexus.commit(&space(), batch, Durability::Process).await;
+    assert!(matches!(failed, Err(NexusError::Corrupt(_))), "{failed:?}");
+    assert_eq!(nexus.log_len(&space(), "journal").await.unwrap(), 0);
+    assert_eq!(proxy.n_accepted(), n_accepted);
+}
+
 /// More entries than one run removes, with threads, across the borders of segments.
 #[tokio::test]
 async fn a_long_log_is_trimmed_in_bounded_runs_and_nothing_stays_behind() {
@@ -194,8 +215,5 @@ async fn what_is_no_record_of_ours_is_said_to_be_corrupt() {
         .command(&["SET", "{hf:pool/default}s:lane/a", "no set"])
         .unwrap();
     let failed = try_commit(&world.nexus, submit(1, 9), Durability::Process).await;
-    assert!(
-        matches!(failed, Err(hiveforge_nexus::NexusError::Corrupt(_))),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, Err(NexusError::Corrupt(_))), "{failed:?}");
 }
