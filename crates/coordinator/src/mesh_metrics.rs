@@ -26,7 +26,11 @@ impl Collector for MeshMetrics {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value as u64).encode(metric)
         };
-        gauge("mesh_peers_up", "Other coordinators that answer over the mesh", up)?;
+        gauge(
+            "mesh_peers_up",
+            "Other coordinators that answer over the mesh",
+            up,
+        )?;
         let help = "Other coordinators that should be in the mesh and cannot be reached";
         gauge("mesh_peers_unreachable", help, peers.len() - up)
     }

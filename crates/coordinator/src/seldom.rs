@@ -17,7 +17,10 @@ struct Said {
 
 impl Seldom {
     pub(crate) const fn new(every: Duration) -> Self {
-        let said = Said { last: None, unsaid: 0 };
+        let said = Said {
+            last: None,
+            unsaid: 0,
+        };
         Self {
             every,
             said: Mutex::new(said),

@@ -260,7 +260,11 @@ mod tests {
     }
 
     fn ledger(nexus: &Arc<MemoryNexus>) -> Ledger {
-        Ledger::new(Arc::clone(nexus) as _, "default".parse().unwrap(), Arc::new(tx_id))
+        Ledger::new(
+            Arc::clone(nexus) as _,
+            "default".parse().unwrap(),
+            Arc::new(tx_id),
+        )
     }
 
     fn nexus() -> Arc<MemoryNexus> {

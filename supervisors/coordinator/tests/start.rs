@@ -231,19 +231,35 @@ async fn stopping_does_not_wait_for_agents_that_wait_for_work() {
         .post("/v1/agents", &agent, Options::default())
         .await
         .unwrap();
-    let began = Instant::now();
     let parked = ClaimRequest {
         wait_ms: 30_000,
         ..claim(&agent)
     };
     let claim = machine.post::<ClaimReply>("/v1/claims", &parked, Options::default());
     let stop = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until_parked(&machine).await;
+        let began = Instant::now();
         stop(running).await;
+        began.elapsed()
     };
-    let (claim, ()) = tokio::join!(claim, stop);
+    let (claim, took) = tokio::join!(claim, stop);
     assert_eq!(claim.unwrap().leases, []);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+/// Looks at the metrics until they count a claim that waits.
+async fn until_parked(client: &Client) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let reply = client.stream("/metrics", "*/*", Options::default()).await;
+        let metrics = reply.unwrap().bytes().await.unwrap();
+        let metrics = String::from_utf8_lossy(&metrics);
+        if metrics.contains("hiveforge_claims_parked 1\n") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The problem that a coordinator answers with.

@@ -122,7 +122,10 @@ mod tests {
     fn what_is_said_of_an_outage_without_a_token_names_no_address() {
         let why = "talk to Redis at forge:6379: Connection refused".to_owned();
         let detail = not_ready(&Health::Down(why)).0.detail;
-        assert!(detail.contains("does not answer") && !detail.contains("forge"), "{detail}");
+        assert!(
+            detail.contains("does not answer") && !detail.contains("forge"),
+            "{detail}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

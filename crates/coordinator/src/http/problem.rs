@@ -278,7 +278,10 @@ mod tests {
     fn a_request_that_may_have_been_carried_out_is_not_said_to_have_done_nothing() {
         let said = |error: LedgerError| Failed::from(error).0;
         let unknown = said(LedgerError::no_answer(COMPLAIN_EVERY));
-        assert_eq!((unknown.status, unknown.retry_after), (503, Some(RETRY_AFTER_SECONDS)));
+        assert_eq!(
+            (unknown.status, unknown.retry_after),
+            (503, Some(RETRY_AFTER_SECONDS))
+        );
         assert!(
             unknown.detail.contains("Idempotency-Key") && !unknown.detail.contains("nothing"),
             "{}",

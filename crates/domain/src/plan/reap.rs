@@ -133,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_tick_right_after_another_reapers_is_none() {
-        assert_eq!(plan_beat(beat(100_400, 0), Timestamp(100_000), TTL), ReapPlan::Rest);
+        assert_eq!(
+            plan_beat(beat(100_400, 0), Timestamp(100_000), TTL),
+            ReapPlan::Rest
+        );
         assert_eq!(
             plan_beat(beat(99_300, 0), Timestamp(100_000), TTL),
             ReapPlan::Rest

@@ -106,7 +106,9 @@ impl Pool {
     pub(crate) async fn claim_for(&self, claimants: &[Claimant]) -> Vec<Claimed> {
         let mut all = Vec::new();
         while let Some(rest) = claimants.get(all.len()..).filter(|rest| !rest.is_empty()) {
-            let Claims { claimed, unwanted, .. } = self.ledger.claim(rest, TTL).await.unwrap();
+            let Claims {
+                claimed, unwanted, ..
+            } = self.ledger.claim(rest, TTL).await.unwrap();
             self.ledger.put_back(unwanted).await;
             all.extend(claimed);
         }

@@ -157,7 +157,10 @@ impl Memory {
             Step::Claim { agent: a, n } => {
                 let claimant = pool.claimant(a, n).await;
                 let claimed = pool.ledger.claim(&[claimant], TTL).await;
-                if let Ok(Claims { claimed, unwanted, .. }) = claimed {
+                if let Ok(Claims {
+                    claimed, unwanted, ..
+                }) = claimed
+                {
                     pool.ledger.put_back(unwanted).await;
                     let leases = claimed.into_iter().flat_map(|claimed| claimed.leases);
                     self.hold(a, leases.map(|lease| lease.job));

@@ -16,6 +16,8 @@ pub(crate) const LISTEN: &str = "HIVEFORGE_MESH_LISTEN";
 pub(crate) const PEERS: &str = "HIVEFORGE_MESH_PEERS";
 pub(crate) const COOKIE: &str = "HIVEFORGE_MESH_COOKIE";
 pub(crate) const TLS: &str = "HIVEFORGE_MESH_TLS";
+/// How long peers may take to answer: several processes of a busy machine.
+const OBSERVE_MAX: Duration = Duration::from_secs(3);
 /// What each of its lines begins with; the test harness writes lines of its own.
 pub(crate) const MARK: &str = "> ";
 
@@ -133,9 +135,7 @@ async fn obey(line: &str, link: &Link, echo: &Echo, tree: &Tree) -> Value {
         "peers" => peers(link),
         "observe" => {
             let begun = Instant::now();
-            let heard = link
-                .observe_all(rest.as_bytes(), Duration::from_millis(500))
-                .await;
+            let heard = link.observe_all(rest.as_bytes(), OBSERVE_MAX).await;
             let answers = heard.into_iter().map(|heard| {
                 let answer = heard
                     .answer
