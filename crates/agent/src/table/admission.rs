@@ -11,6 +11,7 @@ use domain::job::GiveBack;
 use domain::plan::AHEAD_MAX;
 use protocol::leases::{AheadWish, Held, Lease};
 
+use super::forgotten::Named;
 use super::phase::{Entry, Halt, Phase};
 use super::{RunTable, State, Stop};
 use crate::clock::BootTime;
@@ -99,8 +100,14 @@ impl RunTable {
                 }
                 continue;
             }
-            if state.forgotten.is_echo(&held, sent_at) {
-                continue;
+            match state.forgotten.named(&held, sent_at) {
+                Named::New => {}
+                Named::Echo => continue,
+                Named::Again => {
+                    if self.is_told_again(&mut state, &held) {
+                        continue;
+                    }
+                }
             }
             let cancel = lease.cancel;
             let run = Arc::new(Run::new(lease, &self.shape.places));

@@ -15,6 +15,17 @@ use crate::clock::BootTime;
 /// Leases that are remembered. At a thousand jobs per second this is longer than any request lasts.
 const FORGOTTEN_MAX: usize = 1 << 16;
 
+/// What it means that a reply names a lease that is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// It was granted just now.
+    New,
+    /// The reply is late.
+    Echo,
+    /// The nexus has forgotten what became of it.
+    Again,
+}
+
 /// Leases by hash: a false hit would give back a lease that could have been run, which is harmless and never happens.
 #[derive(Default)]
 pub(super) struct Forgotten {
@@ -44,9 +55,12 @@ impl Forgotten {
         self.order.clear();
     }
 
-    /// Whether the reply to a request that was sent at `sent_at` names this lease without a reason.
-    pub(super) fn is_echo(&self, held: &Held, sent_at: BootTime) -> bool {
-        let until = self.until.get(&self.hasher.hash_one(held));
-        until.is_some_and(|until| sent_at <= *until)
+    /// What it means that the reply to a request that was sent at `sent_at` names this lease.
+    pub(super) fn named(&self, held: &Held, sent_at: BootTime) -> Named {
+        match self.until.get(&self.hasher.hash_one(held)) {
+            None => Named::New,
+            Some(until) if sent_at <= *until => Named::Echo,
+            Some(_) => Named::Again,
+        }
     }
 }

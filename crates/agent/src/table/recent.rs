@@ -12,7 +12,7 @@ use protocol::Problem;
 use protocol::leases::{Finish, FinishResult, Held, Proof};
 use protocol::limits::FINISH_LOG_BYTES_MAX;
 
-use super::RunTable;
+use super::{RunTable, State};
 use crate::clock::BootTime;
 use crate::refusal::is_passing;
 
@@ -60,10 +60,8 @@ pub(super) struct Recent {
     told: VecDeque<Told>,
     n_bytes: usize,
     next: u64,
-    /// What was told before this round is due.
-    round: u64,
-    /// In this round nothing is due any more.
-    settled: u64,
+    /// Something may be due.
+    unsettled: bool,
 }
 
 struct Told {
@@ -71,7 +69,7 @@ struct Told {
     word: Word,
     n_bytes: usize,
     at: BootTime,
-    round: u64,
+    due: bool,
 }
 
 impl Recent {
@@ -82,7 +80,7 @@ impl Recent {
             word,
             n_bytes,
             at: now,
-            round: self.round,
+            due: false,
         });
         self.next += 1;
         self.n_bytes += n_bytes;
@@ -98,13 +96,23 @@ impl Recent {
         }
     }
 
-    fn is_due(&self, told: &Told, now: BootTime) -> bool {
-        told.round < self.round && now.since(told.at) <= TOLD_FOR
-    }
-
     fn get_mut(&mut self, number: u64) -> Option<&mut Told> {
         let index = self.told.binary_search_by_key(&number, |told| told.number).ok()?;
         self.told.get_mut(index)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Ok(index) = self.told.binary_search_by_key(&number, |told| told.number)
+            && let Some(told) = self.told.remove(index)
+        {
+            self.n_bytes -= told.n_bytes;
+        }
+    }
+}
+
+impl Told {
+    fn is_fresh(&self, now: BootTime) -> bool {
+        now.since(self.at) <= TOLD_FOR
     }
 }
 
@@ -145,15 +153,12 @@ impl RunTable {
     pub(crate) fn tell_again(&self, now: BootTime) -> usize {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.recent.round += 1;
+        state.recent.unsettled = true;
         state.forgotten.clear();
         let mut n_due = 0;
-        let due = state
-            .recent
-            .told
-            .iter()
-            .filter(|told| state.recent.is_due(told, now));
-        for told in due {
+        let fresh = state.recent.told.iter_mut().filter(|told| told.is_fresh(now));
+        for told in fresh {
+            told.due = true;
             n_due += 1;
             if let Some(held) = told.word.held() {
                 // As long as it is to be told, nobody who names it knows.
@@ -164,10 +169,25 @@ impl RunTable {
         n_due
     }
 
+    /// The nexus thinks that this lease is live, and it is not held: if what became of it is remembered, that is to be told
+    /// again, without waiting for word of another era. Returns whether it is.
+    pub(super) fn is_told_again(&self, state: &mut State, held: &Held) -> bool {
+        let now = BootTime::now();
+        let mut fresh = state.recent.told.iter_mut().filter(|told| told.is_fresh(now));
+        let Some(told) = fresh.find(|told| told.word.held().as_ref() == Some(held)) else {
+            return false;
+        };
+        told.due = true;
+        state.recent.unsettled = true;
+        state.forgotten.insert(held, now.plus(TOLD_FOR));
+        self.bells.ended.notify_one();
+        true
+    }
+
     /// What is to be told again first, as much as one request takes.
     pub(crate) fn again(&self, now: BootTime) -> Vec<Again> {
         let mut state = self.lock();
-        if state.recent.settled == state.recent.round {
+        if !state.recent.unsettled {
             return Vec::new();
         }
         let mut log_bytes = 0;
@@ -176,7 +196,7 @@ impl RunTable {
             .told
             .iter()
             .rev()
-            .filter(|told| state.recent.is_due(told, now));
+            .filter(|told| told.due && told.is_fresh(now));
         let batch: Vec<Again> = due
             .take(AGAIN_MAX)
             .take_while(|told| {
@@ -187,9 +207,7 @@ impl RunTable {
             })
             .map(|told| (told.number, told.word.clone()))
             .collect();
-        if batch.is_empty() {
-            state.recent.settled = state.recent.round;
-        }
+        state.recent.unsettled = !batch.is_empty();
         batch
     }
 
@@ -197,10 +215,9 @@ impl RunTable {
     pub(crate) fn returned_again(&self, numbers: &[u64]) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let round = state.recent.round;
         for number in numbers {
             if let Some(told) = state.recent.get_mut(*number) {
-                told.round = round;
+                told.due = false;
                 if let Some(held) = told.word.held() {
                     state.forgotten.insert(&held, BootTime::now());
                 }
@@ -215,7 +232,6 @@ impl RunTable {
     pub(crate) fn told_again(&self, number: u64, result: &FinishResult) -> Result<bool, Box<Problem>> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let round = state.recent.round;
         let Some(told) = state.recent.get_mut(number) else {
             return Ok(true);
         };
@@ -235,10 +251,13 @@ impl RunTable {
                 tracing::debug!(job.id = %finish.job, %problem, "the end of a run was told again in vain");
             }
         }
-        told.round = round;
+        told.due = false;
         if let Some(held) = told.word.held() {
-            // If the nexus thinks later that it runs here, it has forgotten that this attempt is used up: it runs once more.
             state.forgotten.insert(&held, BootTime::now());
+        }
+        if !is_taken {
+            // If the nexus thinks later that it runs here, there is nothing to tell that it would take: it runs once more.
+            state.recent.remove(number);
         }
         Ok(is_taken)
     }

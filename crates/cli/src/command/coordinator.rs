@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use agent::Stop;
 use clap::Args;
 use domain::Span;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::link::Link;
 use crate::command::{Context, lease_ttl};
@@ -143,7 +144,21 @@ impl Coordinator {
     }
 }
 
+/// Lets this process have as many files open as it may: an idle agent has two connections, and the usual soft limit of 1,024 is
+/// there for programs that wait with `select`, which this one does not. Nothing that it starts could inherit it.
+fn allow_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "the number of connections stays limited by that of open files");
+    }
+}
+
 async fn serve(role: Coordinator, data: PathBuf) -> Result<(), Failure> {
+    allow_connections();
     let mut signals = Signals::catch()?;
     let failed = |error: &dyn std::error::Error| Failure::Role {
         role: "coordinator",

@@ -155,6 +155,26 @@ fn a_lease_that_was_given_back_is_given_back_again() {
 }
 
 #[test]
+fn a_lease_of_which_the_end_is_remembered_is_told_of_again_and_not_run_again_though_no_era_was_heard_of() {
+    let (table, before) = (table(2, None), now());
+    table.admit(vec![lease(1, 0)], before);
+    let proofs = table.all_renewals();
+    table.renewed(&proofs, &[Standing::Lost], before, Instant::now());
+    remember(&table, vec![finish(1, 10)], now());
+    assert!(table.again(now()).is_empty());
+    let after = now().plus(MILLIS);
+    assert_eq!(table.admit(vec![lease(1, 0)], before), 0);
+    assert!(table.again(now()).is_empty(), "the reply was late");
+    for _ in 0..2 {
+        assert_eq!(table.admit(vec![lease(1, 0)], after), 0);
+        assert_eq!(due(&table, now()), [1]);
+    }
+    let (number, _) = table.again(now())[0];
+    table.told_again(number, &FinishResult::Done).unwrap();
+    assert!(table.again(now()).is_empty() && table.is_empty());
+}
+
+#[test]
 fn what_the_nexus_has_lost_may_be_granted_again_but_not_what_is_being_told_again() {
     let (table, now) = (table(2, None), now());
     for number in [1, 2] {
