@@ -121,7 +121,6 @@ async fn a_few_jobs_wake_a_few_of_many_that_wait_at_all_coordinators() {
         for _ in 0..JOBS {
             worlds[0].submit().await;
         }
-        sleep(Duration::from_millis(500)).await;
     };
     let (replies, ()) = tokio::join!(claims, submit);
     let woken: Vec<&Lease> = replies.iter().flat_map(|reply| &reply.leases).collect();

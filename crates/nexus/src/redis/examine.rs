@@ -39,6 +39,8 @@ pub(super) struct Found {
     /// `min-replicas-to-write`, where `CONFIG` is allowed.
     replicas_min: Option<u32>,
     info_forbidden: bool,
+    /// A command that we wish for and may not use.
+    missed: Option<String>,
 }
 
 /// Asks, and refuses a server that must not be used.
@@ -55,7 +57,7 @@ pub(super) async fn examine(connection: &Connection, keys: &str) -> Result<Found
     ask_rights.arg(keys);
     commands.add_command(RIGHTS.load()).add_command(ask_rights);
     let replies = connection.send(&commands, EXAMINE_MAX).await?;
-    let found = read(&replies);
+    let mut found = read(&replies);
     let server = connection.server().to_string();
     let is_stranger = |reply: &Value| matches!(reply, Value::ServerError(error) if error.code() == "NOAUTH");
     if replies.iter().any(is_stranger) {
@@ -76,10 +78,10 @@ pub(super) async fn examine(connection: &Connection, keys: &str) -> Result<Found
             "our user may not use {command} with keys that begin with {keys}: allow it as docs/operations.md says"
         )
     };
-    let lacking = replies
-        .last()
-        .and_then(text)
-        .filter(|command| !command.is_empty());
+    let mut missing = replies.last().map(texts).unwrap_or_default().into_iter();
+    let mut next = || missing.next().filter(|command| !command.is_empty());
+    let lacking = next();
+    found.missed = next();
     match found.objection().or_else(|| lacking.map(lacks)) {
         None => Ok(found),
         Some(why) => Err(BackendError::Unfit { server, why }),
@@ -116,6 +118,7 @@ fn read(replies: &[Value]) -> Found {
         has_snapshots: setting(2).map(|save| !save.is_empty()),
         replicas_min: setting(3).and_then(|n| n.parse().ok()),
         info_forbidden: infos.iter().all(|info| text(info).is_none()),
+        missed: None,
     }
 }
 
@@ -225,6 +228,11 @@ impl Found {
                 "min-replicas-to-write is 0: a primary that was cut off goes on taking writes that a failover loses; set it to 1"
                     .to_owned(),
             );
+        }
+        if let Some(command) = &self.missed {
+            warnings.push(format!(
+                "our user may not use {command}: what another coordinator has done is seen within a second and not at once; allow it"
+            ));
         }
         warnings
     }

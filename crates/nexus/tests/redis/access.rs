@@ -113,13 +113,13 @@ async fn a_missing_right_is_named() {
     );
 }
 
-/// Within a script it would look like damage to what is stored, and without hints or replicas like nothing at all.
+/// Within a script it would look like damage to what is stored, and without replicas like nothing at all.
 #[tokio::test]
 async fn a_right_that_is_missed_only_later_is_named_at_once_and_nothing_is_written() {
     if !redis_or_skip() {
         return;
     }
-    for missing in ["publish", "zadd", "rpush", "mset", "wait", "subscribe"] {
+    for missing in ["publish", "zadd", "rpush", "mset", "wait"] {
         let redis = Redis::start(with_user(&format!("{RULES} -{missing}"))).unwrap();
         let nexus = open_as(&redis, "hive", "open-sesame");
         let mut tx = submit(1, 9);
@@ -130,6 +130,20 @@ async fn a_right_that_is_missed_only_later_is_named_at_once_and_nothing_is_writt
         let keys = redis.command(&["KEYS", "*"]).unwrap();
         assert_eq!(keys.items().len(), 0, "without {missing}: {keys:?}");
     }
+}
+
+#[tokio::test]
+async fn without_the_right_to_hear_hints_work_goes_on_and_a_warning_says_what_is_missing() {
+    if !redis_or_skip() {
+        return;
+    }
+    let redis = Redis::start(with_user(&format!("{RULES} -subscribe"))).unwrap();
+    let nexus = open_as(&redis, "hive", "open-sesame");
+    assert_eq!(commit(&nexus, submit(1, 9)).await, Outcome::Applied);
+    let standing = nexus.standing().await.unwrap();
+    assert_eq!(standing.unfit, None);
+    let names_it = |warning: &String| warning.contains("may not use subscribe");
+    assert!(standing.warnings.iter().any(names_it), "{:?}", standing.warnings);
 }
 
 #[tokio::test]
