@@ -166,7 +166,7 @@ fn the_first_interrupt_cancels_and_the_second_one_leaves() -> Result<()> {
     assert_eq!(finished.code, Some(130), "{}", finished.stderr());
     // The agent heard of it, and did not wait for its next renewal, which is 10 s away.
     assert!(
-        interrupted_at.elapsed() < Duration::from_secs(9),
+        interrupted_at.elapsed() < Duration::from_secs(5),
         "{:?}",
         interrupted_at.elapsed()
     );

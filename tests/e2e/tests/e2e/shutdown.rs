@@ -24,8 +24,8 @@ const ENDED_BEFORE: usize = 15;
 const BATCH_LIMIT: Duration = Duration::from_secs(90);
 /// For so long a coordinator lets requests go on, which nobody but the slow upload may use.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
-/// What only waits is answered at once: before the time is over that others are given.
-const AT_ONCE: Duration = Duration::from_secs(4);
+/// What only waits is answered at once.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// No short run takes longer.
 const RUN_MAX: Duration = Duration::from_secs(2);
 
